@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * Inside back/: the state of emission of one kernel and the pieces it is made of.
+ * Needs the plan and LLVM's C API. Not seen outside of back/. */
+#ifndef GRADUS_EMIT_H
+#define GRADUS_EMIT_H
+#include "back.h"
+#include "mathops.h"
+#include "plan.h"
+#include <llvm-c/Core.h>
+
+enum { MAX_TILE = 64 };
+
+/* One element of a tile: offsets from the tile's first element along each dimension (in lanes along
+ * the lane dimension) and along the blocks. */
+typedef struct Pos {
+    int16_t off[MAX_DIMS];
+    int16_t block;
+} Pos;
+
+typedef struct MemoSlot {
+    const void *key;
+    uint64_t place; /* hash of the offsets that matter */
+    uint32_t generation;
+    LLVMValueRef value;
+} MemoSlot;
+
+typedef struct Emitter {
+    Plan *plan;
+    ProgramPlan *program;
+    Arena *arena;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMTypeRef i1, i8, i32, i64, f32, f64, ptr, nothing;
+    MathEmit math;
+    /* the running function */
+    Kernel *kernel;
+    LLVMValueRef function, mem, scratch, blocks, from, to;
+    LLVMBasicBlockRef entry; /* allocas go here */
+    LLVMTypeRef element;     /* float or double: everything in the kernel is computed in it */
+    Carrier mode;            /* what lanes run along in the code emitted now */
+    LLVMValueRef block;      /* number of the lane block, i64 */
+    LLVMValueRef example;    /* BATCH_SEQUENCE: example within the block, i64; else NULL */
+    LLVMValueRef dim[MAX_DIMS]; /* first element of the tile */
+    int64_t tail;            /* lanes in use along the lane dimension; 0: all */
+    LLVMValueRef alias_read, alias_store; /* metadata: what is only read is not what is written */
+    unsigned kind_scope, kind_noalias;
+    /* guards that the bounds of a reduction's loops already imply: coordinate m of a read */
+    const Scalar *clipped[64];
+    int clipped_at[64];
+    int nclipped;
+    MemoSlot *memo;
+    uint32_t generation;
+} Emitter;
+
+/* emit.c: types, loops, memo, stack */
+void emit_init(Emitter *e, Plan *plan, LLVMContextRef context, LLVMModuleRef module);
+LLVMValueRef emit_i64(Emitter *e, int64_t value);
+LLVMTypeRef emit_vector(LLVMTypeRef element); /* of LANES */
+bool emit_is_vector(LLVMValueRef value);
+LLVMValueRef emit_splat(Emitter *e, LLVMValueRef scalar);
+LLVMValueRef emit_iota(Emitter *e); /* <16 x i64> 0 .. 15 */
+LLVMValueRef emit_alloca(Emitter *e, LLVMTypeRef type);
+LLVMValueRef emit_load(Emitter *e, LLVMTypeRef type, LLVMValueRef pointer, unsigned align, bool only_read);
+void emit_store(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, unsigned align);
+LLVMValueRef emit_offset(Emitter *e, LLVMValueRef pointer, LLVMValueRef bytes); /* bytes may be NULL */
+LLVMValueRef int_min(Emitter *e, LLVMValueRef a, LLVMValueRef b); /* signed integers */
+LLVMValueRef int_max(Emitter *e, LLVMValueRef a, LLVMValueRef b);
+typedef struct Loop {
+    LLVMBasicBlockRef body, exit;
+    LLVMValueRef index, end;
+    int64_t step;
+} Loop;
+/* for (i = start; i < end; i += step): loop.index is i. */
+Loop loop_begin(Emitter *e, LLVMValueRef start, LLVMValueRef end, int64_t step);
+void loop_end(Emitter *e, const Loop *loop);
+/* if (condition) { … } */
+LLVMBasicBlockRef when_begin(Emitter *e, LLVMValueRef condition);
+void when_end(Emitter *e, LLVMBasicBlockRef after);
+/* What was computed before may not be reused from here on (another iteration, another branch). */
+void memo_forget(Emitter *e);
+LLVMValueRef memo_get(Emitter *e, const void *key, uint64_t place);
+void memo_put(Emitter *e, const void *key, uint64_t place, LLVMValueRef value);
+uint64_t pos_hash(const Pos *pos, uint32_t dims, bool block);
+
+/* access.c: index forms and reads */
+LLVMValueRef emit_ix(Emitter *e, const Ix *ix, const Pos *pos); /* i64, or <16 x i64> */
+LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos);
+LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block); /* its place for a block of the tile */
+/* Writes the value of `node` at pos (vector, or scalar where no lanes run). */
+void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value);
+bool read_stays_inside(const Emitter *e, const Scalar *read, int m);
+
+/* scalar.c: scalar expressions at one element of the tile */
+LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos);
+LLVMValueRef emit_number(Emitter *e, const Scalar *s, const Pos *pos);  /* i1 becomes 1 or 0 */
+LLVMValueRef emit_as_lanes(Emitter *e, LLVMValueRef value);              /* splat if lanes run */
+
+/* tile.c: reductions of a tile, then its maps, then its stores */
+typedef struct Tile {
+    Pos pos[MAX_TILE];
+    int n;
+} Tile;
+void emit_tile(Emitter *e, const Tile *tile);
+
+/* batch.c: sums over the examples */
+void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results); /* results[reduction * n + pos] */
+void emit_reduction_loops(Emitter *e, const Tile *tile, LLVMValueRef *sums, LLVMValueRef *where);
+LLVMValueRef reduction_start(Emitter *e, Reduce reduce, bool lanes);
+LLVMValueRef reduction_join(Emitter *e, Reduce reduce, LLVMValueRef a, LLVMValueRef b);
+
+/* space.c: loops over a kernel's space; one function per kernel */
+LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name);
+/* units of work that a UNITS phase is divided in, whatever its kernels */
+enum { SHARES = 5040 };
+
+/* table.c: phases and gr_model */
+void emit_model(Emitter *e, const BackOptions *options);
+#endif

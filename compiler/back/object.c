@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT
+ * The way out: target machine, LLVM's passes (a short list; none may change a value), text or object,
+ * and the linker. Needs a frozen unit. Output appears under its name only when it is complete. */
+#include "emit.h"
+#include <errno.h>
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Core.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+const char *back_llvm_version(void) {
+    unsigned major, minor, patch;
+    static char text[32];
+    LLVMGetVersion(&major, &minor, &patch);
+    snprintf(text, sizeof text, "%u.%u.%u", major, minor, patch);
+    return text;
+}
+
+const char *back_host_cpu(void) {
+    static char *name;
+    if (!name) name = LLVMGetHostCPUName();
+    return name;
+}
+
+typedef struct Target {
+    LLVMTargetMachineRef machine;
+    char *cpu, *features, *triple;
+} Target;
+
+static bool is_native(const BackOptions *options) {
+    return !options->target && (!options->cpu || strcmp(options->cpu, "native") == 0);
+}
+
+static bool target_open(Target *target, const BackOptions *options) {
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+    bool native = is_native(options);
+    target->triple = options->target ? strdup(options->target) : LLVMGetDefaultTargetTriple();
+    target->cpu = native ? LLVMGetHostCPUName() : strdup(options->cpu && strcmp(options->cpu, "native") ? options->cpu : "generic");
+    target->features = native ? LLVMGetHostCPUFeatures() : strdup("");
+    LLVMTargetRef found;
+    char *fault = NULL;
+    if (LLVMGetTargetFromTriple(target->triple, &found, &fault)) {
+        diag_error((Span){0}, "E0702", "no target '%s': %s", target->triple, fault);
+        LLVMDisposeMessage(fault);
+        return false;
+    }
+    LLVMCodeGenOptLevel level = options->level >= 2 ? LLVMCodeGenLevelDefault : options->level == 1 ? LLVMCodeGenLevelLess : LLVMCodeGenLevelNone;
+    target->machine = LLVMCreateTargetMachine(found, target->triple, target->cpu, target->features, level, LLVMRelocPIC, LLVMCodeModelDefault);
+    return target->machine != NULL;
+}
+
+static void target_close(Target *target) {
+    if (target->machine) LLVMDisposeTargetMachine(target->machine);
+    free(target->triple);
+    free(target->cpu);
+    free(target->features);
+}
+
+/* Widest vectors the machine has: by name of the level, or by the features of this machine. */
+static bool has_avx512(const Target *target) {
+    if (strstr(target->features, "+avx512f")) return true;
+    return strcmp(target->cpu, "x86-64-v4") == 0 || strstr(target->cpu, "avx512") || strcmp(target->cpu, "znver4") == 0 ||
+           strcmp(target->cpu, "znver5") == 0 || strcmp(target->cpu, "sapphirerapids") == 0 || strcmp(target->cpu, "icelake-server") == 0;
+}
+
+static PlanTarget plan_target(const Target *target, const BackOptions *options) {
+    bool wide = has_avx512(target), arm = strncmp(target->triple, "aarch64", 7) == 0;
+    return (PlanTarget){.float_bytes = options->float_bytes == 8 ? 8 : 4,
+                        .registers = wide || arm ? 29 : 14,
+                        .register_bytes = wide ? 64 : arm ? 16 : 32,
+                        .shared_limit = 512 << 10};
+}
+
+/* "min-legal-vector-width" lets the backend use 512-bit registers where the target prefers 256. */
+static void mark_functions(LLVMContextRef context, LLVMModuleRef module, const Target *target) {
+    const char *pairs[][2] = {{"prefer-vector-width", "512"}, {"min-legal-vector-width", "512"},
+                              {"target-cpu", target->cpu}, {"target-features", target->features},
+                              {"frame-pointer", "none"}, {"no-trapping-math", "true"}};
+    for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
+        if (LLVMIsDeclaration(f)) continue;
+        for (int i = 0; i < LENGTH(pairs); i++) {
+            if (!*pairs[i][1]) continue;
+            LLVMAttributeRef attribute = LLVMCreateStringAttribute(context, pairs[i][0], (unsigned)strlen(pairs[i][0]), pairs[i][1], (unsigned)strlen(pairs[i][1]));
+            LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
+        }
+        for (unsigned p = 0; p < 2 && p < LLVMCountParams(f); p++) /* mem and scratch never overlap */
+            LLVMAddAttributeAtIndex(f, p + 1, LLVMCreateEnumAttribute(context, LLVMGetEnumAttributeKindForName("noalias", 7), 0));
+    }
+}
+
+static const char *const pass_list[] = {
+    "function(sroa)",
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),early-cse)",
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>)",
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),gvn,loop-mssa(licm),instcombine<no-verify-fixpoint>)",
+};
+
+static bool run_passes(LLVMModuleRef module, const Target *target, int level) {
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef fault = LLVMRunPasses(module, pass_list[level], target->machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (!fault) return true;
+    char *text = LLVMGetErrorMessage(fault);
+    bug("LLVM passes: %s", text);
+}
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static double report(const BackOptions *options, const char *stage, double since) {
+    double now = seconds();
+    if (options->time) fprintf(stderr, "%8.1f ms  %s\n", (now - since) * 1e3, stage);
+    return now;
+}
+
+static bool text_out(const char *text, const char *path) {
+    if (!path || strcmp(path, "-") == 0) return fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+    FILE *file = fopen(path, "w");
+    bool ok = file && fputs(text, file) >= 0;
+    if (file) ok = fclose(file) == 0 && ok;
+    if (!ok) diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
+    return ok;
+}
+
+static bool run_command(char *const *argv) {
+    pid_t child;
+    int status;
+    if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ)) {
+        diag_error((Span){0}, "E0704", "cannot run the linker '%s': %s", argv[0], strerror(errno));
+        diag_help("install gcc (apt-get install gcc), or set CC to a C compiler");
+        return false;
+    }
+    if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)) {
+        diag_error((Span){0}, "E0704", "the linker '%s' failed", argv[0]);
+        return false;
+    }
+    return true;
+}
+
+/* cc is used as linker only: the object, the runtime, and static zlib and OpenMP. */
+static bool link_output(Arena *arena, const BackOptions *options, const char *object, const char *output) {
+    const char *cc = getenv("CC"), *extra = getenv("GRADUS_LDFLAGS");
+    if (!cc || !*cc) cc = options->target && strncmp(options->target, "aarch64", 7) == 0 ? "aarch64-linux-gnu-gcc" : "cc";
+    VEC(char *) argv = {0};
+    const char *exe[] = {"-Wl,--gc-sections", "-Wl,-s", "-Wl,--as-needed", object, options->runtime, "-l:libgomp.a", "-l:libz.a", "-lm", "-pthread"};
+    VEC_PUSH(arena, argv, (char *)(uintptr_t)cc);
+    VEC_PUSH(arena, argv, "-o");
+    VEC_PUSH(arena, argv, (char *)(uintptr_t)output);
+    if (options->emit == EMIT_LIB) {
+        VEC_PUSH(arena, argv, "-shared");
+        VEC_PUSH(arena, argv, (char *)(uintptr_t)object);
+    } else {
+        for (int i = 0; i < LENGTH(exe); i++) VEC_PUSH(arena, argv, (char *)(uintptr_t)exe[i]);
+    }
+    char *flags = extra ? arena_printf(arena, "%s", extra) : NULL;
+    for (char *flag = flags ? strtok(flags, " ") : NULL; flag; flag = strtok(NULL, " ")) VEC_PUSH(arena, argv, flag);
+    VEC_PUSH(arena, argv, NULL);
+    return run_command(argv.at);
+}
+
+static bool emit_object(LLVMModuleRef module, const Target *target, const char *path) {
+    char *fault = NULL;
+    char *name = strdup(path);
+    bool failed = LLVMTargetMachineEmitToFile(target->machine, module, name, LLVMObjectFile, &fault);
+    free(name);
+    if (failed) {
+        diag_error((Span){0}, "E0703", "cannot write %s: %s", path, fault);
+        LLVMDisposeMessage(fault);
+    }
+    return !failed;
+}
+
+static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *target, const BackOptions *options) {
+    const char *path = options->output;
+    const char *object = arena_printf(arena, "%s.%d.o", path, (int)getpid());
+    double clock = seconds();
+    bool ok = emit_object(module, target, object);
+    clock = report(options, "object", clock);
+    if (ok && options->emit == EMIT_OBJ) {
+        if (rename(object, path) == 0) return true;
+        diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
+        ok = false;
+    } else if (ok) {
+        const char *made = arena_printf(arena, "%s.%d.tmp", path, (int)getpid());
+        ok = link_output(arena, options, object, made);
+        if (ok && rename(made, path)) {
+            diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
+            ok = false;
+        }
+        if (!ok) unlink(made);
+        report(options, "link", clock);
+    }
+    unlink(object);
+    return ok;
+}
+
+static bool write_text(LLVMModuleRef module, const Target *target, const BackOptions *options) {
+    if (options->emit == EMIT_LLVM) {
+        char *text = LLVMPrintModuleToString(module);
+        bool ok = text_out(text, options->output);
+        LLVMDisposeMessage(text);
+        return ok;
+    }
+    LLVMMemoryBufferRef buffer = NULL;
+    char *fault = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(target->machine, module, LLVMAssemblyFile, &fault, &buffer))
+        bug("assembly: %s", fault);
+    bool ok = text_out(LLVMGetBufferStart(buffer), options->output);
+    LLVMDisposeMemoryBuffer(buffer);
+    return ok;
+}
+
+bool back_build(Unit *unit, const BackOptions *options) {
+    Target target = {0};
+    if (!target_open(&target, options)) return false;
+    double clock = seconds();
+    Arena *arena = arena_new();
+    PlanTarget constants = plan_target(&target, options);
+    Plan *plan = plan_make(arena, unit, &constants);
+    clock = report(options, "plan", clock);
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMModuleRef module = LLVMModuleCreateWithNameInContext(unit->model, context);
+    LLVMSetTarget(module, target.triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(target.machine);
+    LLVMSetModuleDataLayout(module, layout);
+    LLVMDisposeTargetData(layout);
+    Emitter *emitter = NEW(arena, Emitter);
+    emit_init(emitter, plan, context, module);
+    emit_model(emitter, options);
+    mark_functions(context, module, &target);
+    clock = report(options, "emission", clock);
+    char *fault = NULL;
+    if (LLVMVerifyModule(module, LLVMReturnStatusAction, &fault)) bug("LLVM verifier: %s", fault);
+    LLVMDisposeMessage(fault);
+    int level = options->level < 0 ? 0 : options->level > 3 ? 3 : options->level;
+    bool ok = !diag_errors() && run_passes(module, &target, level);
+    report(options, "LLVM passes", clock);
+    bool text = options->emit == EMIT_LLVM || options->emit == EMIT_ASM;
+    if (ok) ok = text ? write_text(module, &target, options) : write_binary(arena, module, &target, options);
+    LLVMDisposeBuilder(emitter->builder);
+    LLVMDisposeModule(module);
+    LLVMContextDispose(context);
+    target_close(&target);
+    arena_free(arena);
+    return ok;
+}
+
+static Plan *plan_for(Arena *arena, Unit *unit, const BackOptions *options) {
+    Target target = {0};
+    if (!target_open(&target, options)) return NULL;
+    PlanTarget constants = plan_target(&target, options);
+    target_close(&target);
+    return plan_make(arena, unit, &constants);
+}
+
+void back_plan_print(FILE *out, Unit *unit, const BackOptions *options) {
+    Arena *arena = arena_new();
+    Plan *plan = plan_for(arena, unit, options);
+    if (plan) plan_print(out, plan);
+    arena_free(arena);
+}
+
+void back_memory(Unit *unit, const BackOptions *options, int64_t *persistent, int64_t *total) {
+    Arena *arena = arena_new();
+    Plan *plan = plan_for(arena, unit, options);
+    *persistent = plan ? plan->persistent_size : 0;
+    *total = plan ? plan->memory + plan->scratch : 0;
+    arena_free(arena);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ * The loops over a kernel's space, tile by tile with what is left over at the ends; one function a
+ * kernel. Needs the plan's tiles and split. Knows nothing of what a tile computes. */
+#include "emit.h"
+#include <string.h>
+
+typedef struct Space {
+    Emitter *e;
+    int axis[MAX_DIMS + 1]; /* order of the loops; BLOCKS is the blocks of a UNITS kernel */
+    int n;
+    int size[MAX_DIMS + 1]; /* tile along each axis now */
+} Space;
+enum { BLOCKS = MAX_DIMS };
+
+static void tile_positions(const Space *space, Tile *tile) {
+    memset(tile, 0, sizeof *tile);
+    tile->n = 1;
+    for (int i = 0; i < space->n; i++) {
+        int axis = space->axis[i], have = tile->n;
+        for (int k = 1; k < space->size[axis]; k++)
+            for (int p = 0; p < have; p++) {
+                if (tile->n == MAX_TILE) bug("a tile of more than %d elements", MAX_TILE);
+                Pos *pos = &tile->pos[tile->n++];
+                *pos = tile->pos[p];
+                if (axis == BLOCKS) pos->block = (int16_t)k;
+                else pos->off[axis] = (int16_t)k;
+            }
+    }
+}
+
+static void along(Space *space, int i);
+
+static void inner(Space *space, int i, int axis, int size) {
+    space->size[axis] = size;
+    along(space, i + 1);
+    space->size[axis] = 1;
+}
+
+/* Blocks at run time: full tiles, then the rest of a full batch at once, then one by one. */
+static void along_blocks(Space *space, int i) {
+    Emitter *e = space->e;
+    int tile = e->kernel->block_tile, usual = e->program->blocks % tile;
+    LLVMValueRef zero = emit_i64(e, 0), size = emit_i64(e, tile);
+    LLVMValueRef full = LLVMBuildSub(e->builder, e->blocks, LLVMBuildURem(e->builder, e->blocks, size, ""), "");
+    Loop loop = loop_begin(e, zero, full, tile);
+    e->block = loop.index;
+    inner(space, i, BLOCKS, tile);
+    loop_end(e, &loop);
+    if (tile == 1) {
+        e->block = NULL;
+        return;
+    }
+    LLVMValueRef at = full;
+    if (usual > 1) {
+        LLVMValueRef rest = LLVMBuildSub(e->builder, e->blocks, full, "");
+        LLVMValueRef fits = LLVMBuildICmp(e->builder, LLVMIntEQ, rest, emit_i64(e, usual), "");
+        LLVMBasicBlockRef after = when_begin(e, fits);
+        e->block = full;
+        inner(space, i, BLOCKS, usual);
+        when_end(e, after);
+        at = LLVMBuildSelect(e->builder, fits, e->blocks, full, "");
+    }
+    Loop single = loop_begin(e, at, e->blocks, 1);
+    e->block = single.index;
+    inner(space, i, BLOCKS, 1);
+    loop_end(e, &single);
+    e->block = NULL;
+}
+
+/* A dimension: `full` tiles of `size` steps, then a smaller one, then (along lanes) a partial vector. */
+typedef struct Extent {
+    int64_t step;  /* elements in a step: 16 along lanes */
+    int64_t size;  /* steps in a tile */
+    int64_t full, rest, tail;
+    int64_t items; /* tiles in all */
+} Extent;
+
+static Extent extent_of(const Emitter *e, int axis) {
+    const Kernel *kernel = e->kernel;
+    Extent x = {.step = 1, .size = kernel->tile[axis]};
+    if (kernel->carrier == CARRY_DIM && axis == kernel->lane_axis) x.step = LANES;
+    int64_t steps = kernel->axis[axis] / x.step;
+    x.tail = kernel->axis[axis] % x.step;
+    x.full = steps / x.size;
+    x.rest = steps % x.size;
+    x.items = x.full + (x.rest > 0) + (x.tail > 0);
+    return x;
+}
+
+static void special(Space *space, int i, int64_t first, int64_t size, int64_t tail, int64_t item,
+                    LLVMValueRef from, LLVMValueRef to) {
+    Emitter *e = space->e;
+    int axis = space->axis[i];
+    LLVMBasicBlockRef after = NULL;
+    if (from) {
+        LLVMValueRef number = emit_i64(e, item);
+        LLVMValueRef reached = LLVMBuildICmp(e->builder, LLVMIntSLE, from, number, "");
+        LLVMValueRef before = LLVMBuildICmp(e->builder, LLVMIntSLT, number, to, "");
+        after = when_begin(e, LLVMBuildAnd(e->builder, reached, before, ""));
+    }
+    e->dim[axis] = emit_i64(e, first);
+    e->tail = tail;
+    inner(space, i, axis, (int)size);
+    e->tail = 0;
+    if (after) when_end(e, after);
+}
+
+static void along(Space *space, int i) {
+    Emitter *e = space->e;
+    if (i == space->n) {
+        Tile tile;
+        tile_positions(space, &tile);
+        emit_tile(e, &tile);
+        return;
+    }
+    int axis = space->axis[i];
+    if (axis == BLOCKS) {
+        along_blocks(space, i);
+        return;
+    }
+    Extent x = extent_of(e, axis);
+    LLVMValueRef from = NULL, to = NULL, start = emit_i64(e, 0), end = emit_i64(e, x.full);
+    if (e->kernel->kind == KERNEL_UNITS && e->kernel->split == axis) { /* this thread's share */
+        LLVMValueRef shares = emit_i64(e, SHARES), items = emit_i64(e, x.items);
+        from = LLVMBuildUDiv(e->builder, LLVMBuildMul(e->builder, items, e->from, ""), shares, "");
+        to = LLVMBuildUDiv(e->builder, LLVMBuildMul(e->builder, items, e->to, ""), shares, "");
+        start = from;
+        end = int_min(e, to, end);
+    }
+    int64_t width = x.size * x.step;
+    if (x.full) {
+        Loop loop = loop_begin(e, start, end, 1);
+        e->dim[axis] = LLVMBuildMul(e->builder, loop.index, emit_i64(e, width), "");
+        inner(space, i, axis, (int)x.size);
+        loop_end(e, &loop);
+    }
+    if (x.rest) special(space, i, x.full * width, x.rest, 0, x.full, from, to);
+    if (x.tail) special(space, i, x.full * width + x.rest * x.step, 1, x.tail, x.items - 1, from, to);
+    e->dim[axis] = NULL;
+}
+
+static void order_axes(Space *space) {
+    const Kernel *kernel = space->e->kernel;
+    if (kernel->kind == KERNEL_UNITS && kernel->split >= 0) space->axis[space->n++] = kernel->split;
+    for (int d = 0; d < kernel->axes; d++)
+        if (kernel->kind != KERNEL_UNITS || d != kernel->split) space->axis[space->n++] = d;
+    if (kernel->kind == KERNEL_UNITS && kernel->per_example) space->axis[space->n++] = BLOCKS;
+    for (int i = 0; i <= MAX_DIMS; i++) space->size[i] = 1;
+}
+
+/* Sixteen vectors of sixteen lanes, turned, in four rounds of exchanges. */
+static void turn_16(Emitter *e, LLVMValueRef *v) {
+    for (int half = 1; half < LANES; half *= 2) {
+        LLVMValueRef low[LANES], high[LANES];
+        for (int i = 0; i < LANES; i++) {
+            bool second = i & half;
+            low[i] = LLVMConstInt(e->i32, (unsigned)(second ? LANES + i - half : i), false);
+            high[i] = LLVMConstInt(e->i32, (unsigned)(second ? LANES + i : i + half), false);
+        }
+        LLVMValueRef mask_low = LLVMConstVector(low, LANES), mask_high = LLVMConstVector(high, LANES);
+        for (int i = 0; i < LANES; i++) {
+            if (i & half) continue;
+            LLVMValueRef a = v[i], b = v[i + half];
+            v[i] = LLVMBuildShuffleVector(e->builder, a, b, mask_low, "");
+            v[i + half] = LLVMBuildShuffleVector(e->builder, a, b, mask_high, "");
+        }
+    }
+}
+
+static void emit_transpose(Emitter *e, const Buffer *to) {
+    const Buffer *from = plan_buffer(e->plan, e->program, to->node);
+    LLVMTypeRef type = emit_vector(to->bytes == 8 ? e->f64 : e->f32);
+    LLVMValueRef source = emit_buffer(e, from, 0), target = emit_buffer(e, to, 0);
+    Loop loop = loop_begin(e, emit_i64(e, 0), emit_i64(e, to->elements), LANES);
+    LLVMValueRef v[LANES];
+    for (int i = 0; i < LANES; i++) {
+        LLVMValueRef element = LLVMBuildAdd(e->builder, loop.index, emit_i64(e, i), "");
+        LLVMValueRef at = LLVMBuildMul(e->builder, element, emit_i64(e, (int64_t)LANES * to->bytes), "");
+        v[i] = emit_load(e, type, emit_offset(e, source, at), 64, true);
+    }
+    turn_16(e, v);
+    for (int i = 0; i < LANES; i++) {
+        LLVMValueRef at = LLVMBuildAdd(e->builder, loop.index, emit_i64(e, i * to->elements), "");
+        at = LLVMBuildMul(e->builder, at, emit_i64(e, to->bytes), "");
+        emit_store(e, v[i], emit_offset(e, target, at), 64);
+    }
+    loop_end(e, &loop);
+}
+
+static void emit_copy(Emitter *e) {
+    const Buffer *from = plan_buffer(e->plan, e->program, e->kernel->copy_from);
+    const Buffer *to = plan_buffer(e->plan, e->program, e->kernel->copy_to);
+    LLVMTypeRef in = from->bytes == 8 ? e->f64 : e->f32, out = to->bytes == 8 ? e->f64 : e->f32;
+    LLVMValueRef source = emit_buffer(e, from, 0), target = emit_buffer(e, to, 0);
+    Loop loop = loop_begin(e, emit_i64(e, 0), emit_i64(e, to->elements), 1);
+    LLVMValueRef at = LLVMBuildMul(e->builder, loop.index, emit_i64(e, from->bytes), "");
+    LLVMValueRef value = emit_load(e, in, emit_offset(e, source, at), (unsigned)from->bytes, false);
+    if (from->bytes != to->bytes) value = LLVMBuildFPCast(e->builder, value, out, "");
+    at = LLVMBuildMul(e->builder, loop.index, emit_i64(e, to->bytes), "");
+    emit_store(e, value, emit_offset(e, target, at), (unsigned)to->bytes);
+    loop_end(e, &loop);
+}
+
+static void alias_scopes(Emitter *e) {
+    LLVMMetadataRef text = LLVMMDStringInContext2(e->context, "gradus", 6);
+    LLVMMetadataRef domain = LLVMMDNodeInContext2(e->context, &text, 1);
+    LLVMMetadataRef name = LLVMMDStringInContext2(e->context, "read", 4);
+    LLVMMetadataRef both[2] = {name, domain};
+    LLVMMetadataRef scope = LLVMMDNodeInContext2(e->context, both, 2);
+    e->alias_read = LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, &scope, 1));
+}
+
+/* void kernel(mem, scratch, blocks, from, to): BLOCKS kernels run block `from`, UNITS kernels their
+ * shares from..to, SERIAL ones all. */
+LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
+    LLVMTypeRef parameters[5] = {e->ptr, e->ptr, e->i64, e->i64, e->i64};
+    LLVMTypeRef type = LLVMFunctionType(e->nothing, parameters, 5, false);
+    e->function = LLVMAddFunction(e->module, name, type);
+    LLVMSetLinkage(e->function, LLVMInternalLinkage);
+    e->kernel = kernel;
+    e->element = kernel->wide ? e->f64 : e->f32;
+    e->mode = kernel->carrier;
+    e->mem = LLVMGetParam(e->function, 0);
+    e->scratch = LLVMGetParam(e->function, 1);
+    e->blocks = LLVMGetParam(e->function, 2);
+    e->from = LLVMGetParam(e->function, 3);
+    e->to = LLVMGetParam(e->function, 4);
+    e->block = kernel->kind == KERNEL_BLOCKS ? e->from : NULL;
+    e->example = NULL;
+    e->tail = 0;
+    e->nclipped = 0;
+    memset(e->dim, 0, sizeof e->dim);
+    alias_scopes(e);
+    e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e->context, e->function, "start");
+    LLVMPositionBuilderAtEnd(e->builder, start);
+    memo_forget(e);
+    LLVMBasicBlockRef mine = NULL;
+    if (kernel->kind == KERNEL_UNITS && kernel->split < 0) /* nothing to divide: one thread */
+        mine = when_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, e->from, emit_i64(e, 0), ""));
+    if (kernel->transpose) {
+        emit_transpose(e, kernel->transpose);
+    } else if (kernel->copy_to) {
+        emit_copy(e);
+    } else {
+        Space space = {.e = e};
+        order_axes(&space);
+        along(&space, 0);
+    }
+    if (mine) when_end(e, mine);
+    LLVMBuildRetVoid(e->builder);
+    LLVMPositionBuilderAtEnd(e->builder, e->entry);
+    LLVMBuildBr(e->builder, start);
+    return e->function;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT
+ * Phases as functions, and the constant table `gr_model` that the runtime reads: the layout is that
+ * of runtime/abi.h, member by member. Needs the plan. Does not know what a kernel computes. */
+#include "abi.h"
+#include "emit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Row { /* members of one struct constant */
+    LLVMValueRef at[48];
+    unsigned n;
+} Row;
+
+static void put(Row *row, LLVMValueRef value) {
+    if (row->n == LENGTH(row->at)) bug("a table row too long");
+    row->at[row->n++] = value;
+}
+static void put_i32(Emitter *e, Row *row, int64_t value) {
+    put(row, LLVMConstInt(e->i32, (unsigned long long)value, true));
+}
+static void put_i64(Emitter *e, Row *row, int64_t value) { put(row, emit_i64(e, value)); }
+static void put_f64(Emitter *e, Row *row, double value) { put(row, LLVMConstReal(e->f64, value)); }
+
+static LLVMValueRef constant_global(Emitter *e, LLVMValueRef value, const char *name) {
+    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
+    return global;
+}
+
+static void put_text(Emitter *e, Row *row, const char *text) {
+    if (!text) {
+        put(row, LLVMConstNull(e->ptr));
+        return;
+    }
+    put(row, constant_global(e, LLVMConstStringInContext(e->context, text, (unsigned)strlen(text), false), "text"));
+}
+
+static LLVMValueRef row_value(Emitter *e, Row *row) {
+    return LLVMConstStructInContext(e->context, row->at, row->n, false);
+}
+
+typedef VEC(LLVMValueRef) ValueList;
+
+/* An array of rows; its pointer (null where empty) and then, as i32, its length. */
+static void put_array(Emitter *e, Row *row, ValueList *rows, const char *name) {
+    if (!rows->len) {
+        put(row, LLVMConstNull(e->ptr));
+    } else {
+        LLVMTypeRef type = LLVMTypeOf(rows->at[0]);
+        put(row, constant_global(e, LLVMConstArray2(type, rows->at, (uint64_t)rows->len), name));
+    }
+    put_i32(e, row, rows->len);
+}
+
+/* GrBuffer */
+static LLVMValueRef buffer_row(Emitter *e, const char *name, const Buffer *buffer, const Node *node,
+                               int64_t classes) {
+    Row row = {.n = 0};
+    put_text(e, &row, name);
+    put_i64(e, &row, buffer->offset);
+    put_i64(e, &row, node_count(node));
+    put_i32(e, &row, node->rank);
+    LLVMValueRef extent[GR_MAX_RANK];
+    for (int d = 0; d < GR_MAX_RANK; d++) extent[d] = emit_i64(e, d < node->rank ? node->extent[d] : 0);
+    put(&row, LLVMConstArray2(e->i64, extent, GR_MAX_RANK));
+    put_i32(e, &row, buffer->bytes);
+    put_i32(e, &row, node->per_example);
+    put_i32(e, &row, classes);
+    return row_value(e, &row);
+}
+
+static double kernel_flops(const Kernel *kernel, int64_t examples) {
+    double flops = 0;
+    for (int i = 0; i < kernel->reductions.len; i++) {
+        const Node *node = kernel->reductions.at[i];
+        double each = 2.0 * (double)node_count(node) * (double)node_terms(node);
+        flops += each * (double)(node->per_example || node->over_batch ? examples : 1);
+    }
+    for (int i = 0; i < kernel->maps.len; i++)
+        flops += (double)node_count(kernel->maps.at[i]) * (double)(kernel->per_example ? examples : 1);
+    return flops;
+}
+
+static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
+    const char *program = e->program->program->name;
+    LLVMValueRef kernels[256];
+    int n = phase->kernels.len;
+    if (n > LENGTH(kernels)) bug("a phase of %d kernels", n);
+    for (int k = 0; k < n; k++) {
+        Kernel *kernel = phase->kernels.at[k];
+        kernels[k] = emit_kernel(e, kernel, arena_printf(e->arena, "%s.kernel%d", program, kernel->number));
+    }
+    LLVMTypeRef parameters[5] = {e->ptr, e->ptr, e->i64, e->i64, e->i64};
+    LLVMTypeRef type = LLVMFunctionType(e->nothing, parameters, 5, false);
+    e->function = LLVMAddFunction(e->module, arena_printf(e->arena, "%s.phase%d", program, number), type);
+    LLVMSetLinkage(e->function, LLVMInternalLinkage);
+    LLVMPositionBuilderAtEnd(e->builder, LLVMAppendBasicBlockInContext(e->context, e->function, "entry"));
+    LLVMValueRef arg[5];
+    LLVMGetParams(e->function, arg);
+    Loop loop = {0};
+    if (phase->kind == KERNEL_BLOCKS) {
+        loop = loop_begin(e, arg[3], arg[4], 1);
+        arg[3] = loop.index;
+    }
+    for (int k = 0; k < n; k++) LLVMBuildCall2(e->builder, type, kernels[k], arg, 5, "");
+    if (phase->kind == KERNEL_BLOCKS) loop_end(e, &loop);
+    LLVMBuildRetVoid(e->builder);
+    return e->function;
+}
+
+static const int phase_kind[] = {[KERNEL_SERIAL] = GR_SERIAL, [KERNEL_BLOCKS] = GR_BLOCKS, [KERNEL_UNITS] = GR_UNITS};
+
+static double put_phases(Emitter *e, Row *row) {
+    ValueList rows = {0};
+    double all = 0;
+    for (int p = 0; p < e->program->phases.len; p++) {
+        const PlanPhase *phase = &e->program->phases.at[p];
+        bool blocks = phase->kind == KERNEL_BLOCKS;
+        double flops = 0;
+        for (int k = 0; k < phase->kernels.len; k++)
+            flops += kernel_flops(phase->kernels.at[k], blocks ? LANES : e->program->batch);
+        all += blocks ? flops * e->program->batch / LANES : flops;
+        Row one = {.n = 0};
+        put(&one, emit_phase(e, phase, p));
+        put_text(e, &one, arena_printf(e->arena, "%s.phase%d", e->program->program->name, p));
+        put_i32(e, &one, phase_kind[phase->kind]);
+        put_i64(e, &one, phase->kind == KERNEL_UNITS ? SHARES : 1);
+        put_i64(e, &one, 1);
+        put_f64(e, &one, flops);
+        put_f64(e, &one, 0);
+        VEC_PUSH(e->arena, rows, row_value(e, &one));
+    }
+    put_array(e, row, &rows, "phases");
+    return all;
+}
+
+static void put_inputs(Emitter *e, Row *row) {
+    ValueList rows = {0};
+    for (int i = 0; i < e->program->nodes.len; i++) {
+        const Node *node = e->program->nodes.at[i];
+        if (node->kind != NODE_INPUT) continue;
+        const Buffer *buffer = map_get(&e->program->of_node, node);
+        VEC_PUSH(e->arena, rows, buffer_row(e, node->name, buffer, node, node->classes));
+    }
+    put_array(e, row, &rows, "inputs");
+}
+
+static void put_results(Emitter *e, Row *row) {
+    ValueList rows = {0};
+    const Program *program = e->program->program;
+    for (int i = 0; i < program->results.len; i++) {
+        const Result *result = &program->results.at[i];
+        if (result->kind == RESULT_NEXT) continue;
+        const Buffer *buffer = plan_buffer(e->plan, e->program, result->node);
+        VEC_PUSH(e->arena, rows, buffer_row(e, result->name, buffer, result->node, 0));
+    }
+    put_array(e, row, &rows, "results");
+}
+
+static const int program_kind[PROGRAM_KINDS] = {
+    [PROGRAM_SPLIT] = GR_SPLIT, [PROGRAM_FIT] = GR_FIT,         [PROGRAM_INIT] = GR_INIT, [PROGRAM_STEP] = GR_STEP,
+    [PROGRAM_EVAL] = GR_EVAL,   [PROGRAM_PREDICT] = GR_PREDICT, [PROGRAM_EPOCH] = GR_EPOCH};
+
+static void put_programs(Emitter *e, Row *model) {
+    ValueList rows = {0};
+    for (int i = 0; i < e->plan->programs.len; i++) {
+        e->program = e->plan->programs.at[i];
+        Row row = {.n = 0};
+        put_text(e, &row, e->program->program->name);
+        put_i32(e, &row, program_kind[e->program->program->kind]);
+        put_i32(e, &row, e->program->batch);
+        double flops = put_phases(e, &row);
+        put_inputs(e, &row);
+        put_results(e, &row);
+        put_i64(e, &row, e->program->number ? e->program->number->offset : -1);
+        put_i64(e, &row, e->program->presentation ? e->program->presentation->offset : -1);
+        put_f64(e, &row, flops);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+    }
+    put_array(e, model, &rows, "programs");
+}
+
+static const int leaf_kind[] = {[NODE_PARAM] = GR_PARAM, [NODE_STATE] = GR_STATE, [NODE_FITTED] = GR_FITTED};
+
+static int64_t put_leaves(Emitter *e, Row *model) {
+    ValueList rows = {0};
+    int64_t learned = 0;
+    for (int i = 0; i < e->plan->persistent.len; i++) {
+        const Buffer *buffer = e->plan->persistent.at[i];
+        Row row = {.n = 0};
+        put(&row, buffer_row(e, buffer->node->name, buffer, buffer->node, 0));
+        put_i32(e, &row, leaf_kind[buffer->node->kind]);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+        if (buffer->node->kind == NODE_PARAM) learned += node_count(buffer->node);
+    }
+    put_array(e, model, &rows, "leaves");
+    return learned;
+}
+
+static double hyper_default(const Unit *unit, Name name) {
+    for (int i = 0; i < unit->hypers.len; i++)
+        if (unit->hypers.at[i].name == name) return unit->hypers.at[i].value;
+    return 0;
+}
+
+static void put_hypers(Emitter *e, Row *model) {
+    ValueList rows = {0};
+    bool step = false;
+    for (int i = 0; i < e->plan->hyper.slots.len; i++) {
+        const Buffer *buffer = e->plan->hyper.slots.at[i].value;
+        Row row = {.n = 0};
+        put_text(e, &row, buffer->node->name);
+        put_i64(e, &row, buffer->offset);
+        put_f64(e, &row, hyper_default(e->plan->unit, buffer->node->name));
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+        step |= buffer->offset == e->plan->step_offset;
+    }
+    if (!step) { /* draws look at it even where no formula does */
+        Row row = {.n = 0};
+        put_text(e, &row, "step");
+        put_i64(e, &row, e->plan->step_offset);
+        put_f64(e, &row, 0);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+    }
+    put_array(e, model, &rows, "hypers");
+}
+
+/* The bytes of a file, to travel in the executable; diagnosed where it cannot be read. */
+static LLVMValueRef file_bytes(Emitter *e, const DataSource *source, int64_t *size) {
+    const char *path = source->files[0];
+    if (path[0] != '/') path = arena_printf(e->arena, "%s/%s", e->plan->unit->model_dir, path);
+    FILE *file = fopen(path, "rb");
+    *size = 0;
+    if (!file) {
+        diag_error(source->at, "E0601", "cannot read %s, whose data are to be embedded", path);
+        return LLVMConstNull(e->ptr);
+    }
+    size_t room = 1 << 16, have = 0;
+    char *bytes = malloc(room);
+    while (bytes) {
+        size_t got = fread(bytes + have, 1, room - have, file);
+        if (!got) break;
+        have += got;
+        if (have == room) {
+            char *more = realloc(bytes, room *= 2);
+            if (!more) free(bytes);
+            bytes = more;
+        }
+    }
+    fclose(file);
+    if (!bytes) bug("out of memory for %s", path);
+    LLVMValueRef text = LLVMConstStringInContext(e->context, bytes, (unsigned)have, true);
+    free(bytes);
+    *size = (int64_t)have;
+    return constant_global(e, text, "embedded");
+}
+
+static void put_sources(Emitter *e, Row *model) {
+    const Unit *unit = e->plan->unit;
+    ValueList rows = {0};
+    for (int i = 0; i < unit->sources.len; i++) {
+        const DataSource *source = &unit->sources.at[i];
+        Row row = {.n = 0};
+        put_i32(e, &row, source->format == FORMAT_IDX ? GR_IDX : GR_CSV);
+        Row files = {.n = 0};
+        for (int f = 0; f < 2; f++) put_text(e, &files, source->files[f]);
+        put(&row, LLVMConstArray2(e->ptr, files.at, 2));
+        ValueList columns = {0};
+        for (int c = 0; c < source->columns.len; c++) {
+            Row column = {.n = 0};
+            put_text(e, &column, source->columns.at[c].name);
+            put_text(e, &column, source->columns.at[c].column);
+            VEC_PUSH(e->arena, columns, row_value(e, &column));
+        }
+        put_array(e, &row, &columns, "columns");
+        int64_t size = 0;
+        put(&row, source->embed ? file_bytes(e, source, &size) : LLVMConstNull(e->ptr));
+        put_i64(e, &row, size);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+    }
+    put_array(e, model, &rows, "sources");
+    rows = (ValueList){0};
+    for (int i = 0; i < unit->sets.len; i++) {
+        const DataSet *set = &unit->sets.at[i];
+        Row row = {.n = 0};
+        put_text(e, &row, set->name);
+        put_i32(e, &row, set->source);
+        put_i32(e, &row, set->taken_from);
+        put_i32(e, &row, set->split);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+    }
+    put_array(e, model, &rows, "sets");
+}
+
+static void put_names(Emitter *e, Row *model, const Name *names, int n) {
+    ValueList rows = {0};
+    for (int i = 0; i < n; i++) {
+        Row text = {.n = 0};
+        put_text(e, &text, names[i]);
+        VEC_PUSH(e->arena, rows, text.at[0]);
+    }
+    put_array(e, model, &rows, "names");
+}
+
+/* Model inputs: per-example leaves whose name is no target, column or mark of the runtime. */
+static void put_model_inputs(Emitter *e, Row *model) {
+    const Unit *unit = e->plan->unit;
+    Name names[64];
+    int n = 0;
+    for (int i = 0; i < unit->inputs.len && n < LENGTH(names); i++)
+        if (!strchr(unit->inputs.at[i]->name, '.') && unit->inputs.at[i]->name != name_of("live"))
+            names[n++] = unit->inputs.at[i]->name;
+    put_names(e, model, names, n);
+}
+
+void emit_model(Emitter *e, const BackOptions *options) {
+    const Unit *unit = e->plan->unit;
+    const TrainConfig *config = &unit->config;
+    Row row = {.n = 0};
+    put_i32(e, &row, GR_ABI);
+    put_text(e, &row, unit->model);
+    put_text(e, &row, unit->train_name ? unit->train_name : "");
+    put_text(e, &row, arena_printf(e->arena, "gradus %s (LLVM %s)", GRADUS_VERSION, back_llvm_version()));
+    put_text(e, &row, options->cpu ? options->cpu : "native");
+    put_text(e, &row, unit->model_path);
+    put_text(e, &row, unit->model_dir);
+    put_i64(e, &row, (int64_t)unit->model_hash);
+    put_i32(e, &row, e->plan->target.float_bytes);
+    put_i64(e, &row, e->plan->memory);
+    put_i64(e, &row, e->plan->scratch);
+    put_i64(e, &row, e->plan->persistent_size);
+    int64_t learned = put_leaves(e, &row);
+    put_hypers(e, &row);
+    ValueList none = {0};
+    put_array(e, &row, &none, "fills");
+    put_programs(e, &row);
+    put_sources(e, &row);
+    put_model_inputs(e, &row);
+    put_names(e, &row, unit->outputs.at, unit->outputs.len);
+    put_i64(e, &row, e->plan->seed_offset);
+    put_i64(e, &row, config->batch);
+    put_i64(e, &row, config->epochs);
+    put_i64(e, &row, config->steps);
+    put_i64(e, &row, (int64_t)config->seed);
+    put_i64(e, &row, config->leaves);
+    put_i32(e, &row, config->last_drop);
+    put_i32(e, &row, config->best_max);
+    put_i32(e, &row, config->has_stop);
+    put_text(e, &row, config->best);
+    put_i64(e, &row, learned);
+    LLVMValueRef table = row_value(e, &row);
+    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(table), "gr_model");
+    LLVMSetInitializer(global, table);
+    LLVMSetGlobalConstant(global, true);
+}

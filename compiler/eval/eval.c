@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ * The float64 interpreter: evaluates nodes over whole arrays, each once.
+ * Needs ir and base.
+ * Knows no lanes, phases or passes; gradients must have been built before. */
+#include "tape.h"
+#include <math.h>
+#include <string.h>
+
+struct Eval {
+    Arena *arena, *work; /* work: what is computed, freed when a leaf changes */
+    int64_t examples;
+    DrawState draws;
+    Map leaves; /* node -> double * */
+    Map nodes;  /* node -> Values *, in work */
+};
+
+static void forget(Eval *eval) {
+    arena_free(eval->work);
+    eval->work = arena_new();
+    map_init(&eval->nodes, eval->work);
+}
+
+Eval *eval_new(Arena *arena, int64_t examples, uint64_t seed) {
+    if (examples < 1) bug("an evaluation of %lld examples", (long long)examples);
+    Eval *eval = NEW(arena, Eval);
+    eval->arena = arena;
+    eval->examples = examples;
+    map_init(&eval->leaves, arena);
+    uint32_t *number = NEW_ARRAY(arena, uint32_t, examples);
+    for (int64_t i = 0; i < examples; i++)
+        number[i] = (uint32_t)i;
+    eval->draws = (DrawState){seed, number, NEW_ARRAY(arena, uint32_t, examples), 1};
+    forget(eval);
+    return eval;
+}
+
+void eval_free(Eval *eval) {
+    arena_free(eval->work);
+    eval->work = NULL;
+}
+
+int64_t eval_count(const Eval *eval, const Node *node) {
+    return node_count(node) * (node->per_example ? eval->examples : 1);
+}
+
+void eval_set(Eval *eval, Node *leaf, const double *values) {
+    if (leaf->kind >= NODE_COMP)
+        bug("eval_set of %s, which is computed", leaf->name ? leaf->name : "a node");
+    size_t count = (size_t)eval_count(eval, leaf);
+    double *copy = map_get(&eval->leaves, leaf);
+    if (!copy) {
+        copy = NEW_ARRAY(eval->arena, double, count);
+        map_put(&eval->leaves, leaf, copy);
+    }
+    memcpy(copy, values, sizeof *copy * count);
+    forget(eval);
+}
+
+void eval_draws(Eval *eval, const uint32_t *number, const uint32_t *presentation, uint32_t step) {
+    uint32_t *own = NEW_ARRAY(eval->arena, uint32_t, 2 * eval->examples);
+    memcpy(own, number, sizeof *own * (size_t)eval->examples);
+    memcpy(own + eval->examples, presentation, sizeof *own * (size_t)eval->examples);
+    eval->draws.number = own;
+    eval->draws.presentation = own + eval->examples;
+    eval->draws.step = step;
+    forget(eval);
+}
+
+/* ---- Leaves */
+static double *leaf_values(Eval *eval, Node *leaf) {
+    double *set = map_get(&eval->leaves, leaf);
+    if (set) return set;
+    bool live = leaf->name && !strcmp(leaf->name, "live");
+    bool number = leaf->name && !strcmp(leaf->name, "example.number");
+    if (!leaf->per_example || leaf->rank || !(live || number))
+        bug("the interpreter was given no value of %s", leaf->name ? leaf->name : "a leaf");
+    double *values = NEW_ARRAY(eval->work, double, eval->examples);
+    for (int64_t i = 0; i < eval->examples; i++)
+        values[i] = live ? 1 : eval->draws.number[i];
+    return values;
+}
+
+static double *absolute(Arena *arena, const double *value, int64_t count) {
+    double *result = NEW_ARRAY(arena, double, count);
+    for (int64_t i = 0; i < count; i++)
+        result[i] = fabs(value[i]);
+    return result;
+}
+
+/* ---- Reductions: terms come in order, the first example's first. */
+typedef struct Total {
+    double value, magnitude; /* of the sum, product or extreme; of an ARG: the extreme so far */
+    double at;               /* ARG: the linear index of the extreme */
+    bool any;
+} Total;
+
+static Total total_new(Reduce reduce) {
+    double start = reduce == RED_PROD ? 1 : 0;
+    return (Total){.value = start, .magnitude = start};
+}
+
+static void total_add(Total *total, Reduce reduce, double value, double magnitude, int64_t index) {
+    bool greater = reduce == RED_MAX || reduce == RED_ARGMAX;
+    switch (reduce) {
+    case RED_NONE:
+        total->value = value, total->magnitude = magnitude;
+        break;
+    case RED_SUM:
+        total->value += value, total->magnitude += magnitude;
+        break;
+    case RED_PROD:
+        total->value *= value, total->magnitude *= magnitude;
+        break;
+    default: /* the first term stands until a later one is greater (smaller) */
+        if (!total->any || (greater ? value > total->value : value < total->value))
+            total->value = value, total->at = (double)index;
+        if (!total->any || magnitude > total->magnitude) total->magnitude = magnitude;
+    }
+    total->any = true;
+}
+
+static bool next_point(int64_t *dims, const int64_t *extent, int from, int to) {
+    for (int d = to - 1; d >= from; d--) {
+        if (++dims[d] < extent[d]) return true;
+        dims[d] = 0;
+    }
+    return false;
+}
+
+/* One element: over the examples where they are reduced, else of the one given. */
+static Total element_total(const Eval *eval, const Node *node, Tape *tape, int64_t *dims,
+                           int64_t example) {
+    Total total = total_new(node->reduce);
+    int64_t end = node->over_batch ? eval->examples : example + 1;
+    for (int64_t e = node->over_batch ? 0 : example; e < end; e++) {
+        int64_t index = 0;
+        do {
+            double magnitude, value = tape_run(tape, dims, e, &magnitude);
+            total_add(&total, node->reduce, value, magnitude, index++);
+        } while (next_point(dims, node->extent, node->rank, node_dims(node)));
+    }
+    if (node->reduce == RED_ARGMAX || node->reduce == RED_ARGMIN)
+        total.value = total.magnitude = total.at;
+    return total;
+}
+
+typedef struct Operands {
+    Eval *eval;
+    bool magnitudes;
+} Operands;
+static Values node_values(Eval *eval, Node *node, bool magnitudes);
+
+static Values operand_values(Node *node, void *context) {
+    const Operands *operands = context;
+    return node_values(operands->eval, node, operands->magnitudes);
+}
+
+static void compute(Eval *eval, const Node *node, Values *values, bool magnitudes) {
+    Operands operands = {eval, magnitudes};
+    Tape *tape =
+        tape_new(eval->work, node->body, &eval->draws, magnitudes, operand_values, &operands);
+    int64_t count = eval_count(eval, node), dims[MAX_DIMS] = {0};
+    values->value = NEW_ARRAY(eval->work, double, count);
+    if (magnitudes) values->magnitude = NEW_ARRAY(eval->work, double, count);
+    for (int64_t i = 0, example = 0; i < count; i++) {
+        Total total = element_total(eval, node, tape, dims, example);
+        values->value[i] = total.value;
+        if (magnitudes) values->magnitude[i] = total.magnitude;
+        if (!next_point(dims, node->extent, 0, node->rank)) example++;
+    }
+}
+
+static Values node_values(Eval *eval, Node *node, bool magnitudes) {
+    Values *values = map_get(&eval->nodes, node);
+    if (!values) {
+        values = NEW(eval->work, Values);
+        map_put(&eval->nodes, node, values);
+    }
+    if (values->value && (values->magnitude || !magnitudes)) return *values;
+    if (node->kind > NODE_COMP)
+        bug("the interpreter met %s, which a pass should have replaced",
+            node->kind == NODE_GRAD ? "a gradient" : "a node of a later kind");
+    if (node->kind == NODE_COMP)
+        compute(eval, node, values, magnitudes);
+    else
+        values->value = leaf_values(eval, node);
+    if (node->kind != NODE_COMP && magnitudes)
+        values->magnitude = absolute(eval->work, values->value, eval_count(eval, node));
+    return *values;
+}
+
+const double *eval_node(Eval *eval, Node *node) {
+    return node_values(eval, node, false).value;
+}
+const double *eval_magnitude(Eval *eval, Node *node) {
+    return node_values(eval, node, true).magnitude;
+}

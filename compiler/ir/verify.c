@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ * The verifier: checks a unit again as its constructors did, and what spans nodes and programs.
+ * Needs base and ir.h.
+ * Finds our faults, not the user's: the first one is a bug(). */
+#include "intern.h"
+#include <string.h>
+
+typedef struct Verifier {
+    Graph *g;
+    int stage;
+    const char *program;
+    const Node *node;
+    Map scalars; /* checked */
+} Verifier;
+
+static _Noreturn void fault(const Verifier *v, const char *what) {
+    const Node *n = v->node;
+    if (n)
+        bug("verify: program %s, node %u (%s): %s", v->program, n->id,
+            n->name ? n->name : "unnamed", what);
+    bug("verify: program %s: %s", v->program, what);
+}
+
+static void require(const Verifier *v, bool holds, const char *what) {
+    if (!holds) fault(v, what);
+}
+
+/* ---- Scalars: operands have the type their operator takes. */
+static void verify_scalar(const Scalar *s, void *context) {
+    Verifier *v = context;
+    if (!s || map_has(&v->scalars, s)) return;
+    map_put(&v->scalars, s, (void *)s);
+    for (int i = 0; s->kind == SC_OP && i < 3; i++) {
+        require(v, (i < op_info[s->op].arity) == (s->arg[i] != NULL),
+                "operator with too many or too few operands");
+        require(v, !s->arg[i] || sc_truth(s->arg[i]) == op_takes_truth(s->op, i),
+                "operand of the wrong type");
+    }
+    require(v, s->kind != SC_READ || !s->outside || !sc_truth(s->outside),
+            "outside value is a truth value");
+    if (s->ix) ix_values(s->ix, verify_scalar, v);
+    for (int i = 0; s->kind == SC_READ && i < s->node->rank; i++)
+        ix_values(s->at[i], verify_scalar, v);
+    for (int i = 0; i < 3; i++)
+        verify_scalar(s->arg[i], v);
+    verify_scalar(s->outside, v);
+}
+
+/* ---- Nodes */
+static void verify_comp(Verifier *v, const Node *n) {
+    CompSpec spec = {.rank = n->rank,
+                     .nred = n->nred,
+                     .reduce = n->reduce,
+                     .over_batch = n->over_batch,
+                     .body = n->body};
+    memcpy(spec.extent, n->extent, sizeof spec.extent);
+    const char *wrong = comp_fault(v->g, &spec);
+    require(v, !wrong, wrong);
+    require(v, n->per_example == (n->body->per_example && !n->over_batch),
+            "per example or shared, unlike its body");
+    require(v, n->wide == n->body->wide, "wide or not, unlike its body");
+    require(v, !sc_truth(n->body), "body is a truth value");
+    verify_scalar(n->body, v);
+}
+
+static void verify_node(Verifier *v, const Node *n) {
+    v->node = n;
+    switch (n->kind) {
+    case NODE_COMP:
+        verify_comp(v, n);
+        break;
+    case NODE_GRAD:
+        require(v, v->stage == 0, "a gradient stands after the gradient pass");
+        require(v, !grad_fault(v->g, n->of), "gradient of what is not one shared number");
+        require(v,
+                n->rank == n->wrt->rank && n->per_example == n->wrt->per_example &&
+                    !memcmp(n->extent, n->wrt->extent, sizeof *n->extent * (size_t)n->rank),
+                "gradient of another shape than what it is taken by");
+        break;
+    case NODE_SCAN:
+    case NODE_CALL:
+        fault(v, "a kind of node that is not known yet");
+    default: {
+        const char *wrong = leaf_fault(v->g, n);
+        require(v, !wrong, wrong);
+        require(v, n->wide == (n->kind == NODE_FITTED || n->kind == NODE_HYPER),
+                "leaf wide or not, unlike its kind");
+    }
+    }
+    v->node = NULL;
+}
+
+/* ---- Programs */
+static bool same_shape(const Node *a, const Node *b) {
+    return a->rank == b->rank && !memcmp(a->extent, b->extent, sizeof *a->extent * (size_t)a->rank);
+}
+
+static void verify_next(Verifier *v, ProgramKind kind, const Result *r) {
+    require(v, r->target != NULL, "next value of nothing");
+    v->node = r->target;
+    require(v,
+            kind == PROGRAM_FIT ? r->target->kind == NODE_FITTED
+                                : r->target->kind == NODE_PARAM || r->target->kind == NODE_STATE,
+            "next value of a leaf that this program may not set");
+    require(v, same_shape(r->target, r->node), "next value of another shape");
+    require(v, !r->node->per_example, "next value differs from example to example");
+}
+
+static void verify_result(Verifier *v, ProgramKind kind, const Result *r) {
+    require(v, r->node != NULL, "result without a node");
+    v->node = r->node;
+    switch (r->kind) {
+    case RESULT_NEXT:
+        verify_next(v, kind, r);
+        break;
+    case RESULT_VALUE:
+        require(v, r->name && !r->target, "value without a name, or with a target");
+        break;
+    case RESULT_STOP:
+        require(v, !r->node->rank && !r->node->per_example,
+                "stop condition is not one shared number");
+    }
+    v->node = NULL;
+}
+
+/* Each parameter and state gets its first value exactly once. */
+static void verify_init(Verifier *v, const Program *program, const NodeList *leaves) {
+    for (int i = 0; i < leaves->len; i++) {
+        int times = 0;
+        for (int k = 0; k < program->results.len; k++)
+            times += program->results.at[k].target == leaves->at[i];
+        v->node = leaves->at[i];
+        require(v, times == 1, times ? "initialized more than once" : "never initialized");
+        v->node = NULL;
+    }
+}
+
+static void verify_program(const Unit *unit, const Program *program, int stage) {
+    Arena *scratch = arena_new();
+    Verifier v = {
+        .g = unit->graph, .stage = stage, .program = program->name ? program->name : "(unnamed)"};
+    map_init(&v.scalars, scratch);
+    require(&v, program->name != NULL, "program without a name");
+    for (int i = 0; i < program->results.len; i++)
+        verify_result(&v, program->kind, &program->results.at[i]);
+    NodeList nodes = program_nodes(scratch, program);
+    for (int i = 0; i < nodes.len; i++)
+        verify_node(&v, nodes.at[i]);
+    if (program->kind == PROGRAM_INIT) {
+        verify_init(&v, program, &unit->params);
+        verify_init(&v, program, &unit->states);
+    }
+    arena_free(scratch);
+}
+
+static void verify_list(const NodeList *list, NodeKind kind, const char *name) {
+    for (int i = 0; i < list->len; i++)
+        if (list->at[i]->kind != kind) bug("verify: %s holds a node of another kind", name);
+}
+
+void graph_verify(const Unit *unit, int stage) {
+    verify_list(&unit->inputs, NODE_INPUT, "inputs");
+    verify_list(&unit->params, NODE_PARAM, "params");
+    verify_list(&unit->states, NODE_STATE, "states");
+    verify_list(&unit->fitted, NODE_FITTED, "fitted");
+    if (unit->params_at.len && unit->params_at.len != unit->params.len)
+        bug("verify: %d values stand for %d parameters", unit->params_at.len, unit->params.len);
+    for (int i = 0; i < unit->params_at.len; i++)
+        if (!same_shape(unit->params_at.at[i], unit->params.at[i]) ||
+            unit->params_at.at[i]->per_example)
+            bug("verify: what stands for parameter %s has another shape", unit->params.at[i]->name);
+    for (int i = 0; i < unit->sets.len; i++)
+        if (unit->sets.at[i].split >= unit->programs.len ||
+            unit->sets.at[i].source >= unit->sources.len)
+            bug("verify: set %s names a program or source that is not there",
+                unit->sets.at[i].name);
+    for (int i = 0; i < unit->programs.len; i++)
+        verify_program(unit, &unit->programs.at[i], stage);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ * Makes the plan of a unit: persistent leaves first, then every program's kernels, phases and
+ * buffers over one shared working area. Prints it. Needs the frozen unit. */
+#include "plan.h"
+
+static Buffer *leaf_buffer(Plan *plan, Node *node, int bytes) {
+    Buffer *buffer = NEW(plan->arena, Buffer);
+    buffer->node = node;
+    buffer->persistent = true;
+    buffer->bytes = bytes;
+    buffer->elements = node_count(node);
+    buffer->size = (buffer->elements * bytes + 63) & ~(int64_t)63;
+    buffer->offset = plan->persistent_size;
+    plan->persistent_size += buffer->size;
+    map_put(&plan->leaf, node, buffer);
+    return buffer;
+}
+
+static void place_leaves(Plan *plan) {
+    Unit *unit = plan->unit;
+    for (int i = 0; i < unit->params.len; i++)
+        VEC_PUSH(plan->arena, plan->persistent,
+                 leaf_buffer(plan, unit->params.at[i], plan->target.float_bytes));
+    for (int i = 0; i < unit->states.len; i++)
+        VEC_PUSH(plan->arena, plan->persistent,
+                 leaf_buffer(plan, unit->states.at[i], plan->target.float_bytes));
+    for (int i = 0; i < unit->fitted.len; i++)
+        VEC_PUSH(plan->arena, plan->persistent, leaf_buffer(plan, unit->fitted.at[i], 8));
+}
+
+/* Numbers of a run: the seed, then every hyperparameter any program reads. */
+static void place_hypers(Plan *plan) {
+    plan->seed_offset = plan->persistent_size;
+    plan->memory = plan->persistent_size + 64;
+    for (int i = 0; i < plan->unit->graph->nodes.len; i++) {
+        Node *node = plan->unit->graph->nodes.at[i];
+        if (node->kind != NODE_HYPER) continue;
+        Buffer *buffer = NEW(plan->arena, Buffer);
+        *buffer = (Buffer){.node = node, .persistent = true, .bytes = 8, .elements = 1, .size = 8,
+                           .offset = plan->memory};
+        plan->memory += 8;
+        map_put(&plan->leaf, node, buffer);
+        map_put(&plan->hyper, node, buffer);
+        if (node->name == name_of("step")) plan->step_offset = buffer->offset;
+    }
+    if (!plan->step_offset) plan->step_offset = plan->memory, plan->memory += 8;
+    plan->memory = (plan->memory + 63) & ~(int64_t)63;
+}
+
+enum { WHOLE_SET_BATCH = 128 }; /* examples at a time where a program walks over a data set */
+
+static ProgramPlan *plan_program(Plan *plan, const Program *source) {
+    ProgramPlan *program = NEW(plan->arena, ProgramPlan);
+    program->program = source;
+    program->wide = source->kind == PROGRAM_FIT;
+    program->batch = source->kind == PROGRAM_STEP ? (int)plan->unit->config.batch : WHOLE_SET_BATCH;
+    if (program->batch < 1) program->batch = 1;
+    program->blocks = (program->batch + LANES - 1) / LANES;
+    int64_t leaves = plan->unit->config.leaves > 0 ? plan->unit->config.leaves : 16;
+    program->leaf_blocks = 1;
+    while ((program->blocks + program->leaf_blocks - 1) / program->leaf_blocks > leaves)
+        program->leaf_blocks *= 2;
+    program->nodes = program_nodes(plan->arena, source);
+    plan_group(plan, program);
+    for (int k = 0; k < program->kernels.len; k++) plan_tile(plan, program, program->kernels.at[k]);
+    plan_schedule(plan, program);
+    plan_memory(plan, program);
+    return program;
+}
+
+Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target) {
+    Plan *plan = NEW(arena, Plan);
+    plan->arena = arena;
+    plan->unit = unit;
+    plan->target = *target;
+    map_init(&plan->leaf, arena);
+    map_init(&plan->hyper, arena);
+    place_leaves(plan);
+    place_hypers(plan);
+    int64_t work = plan->memory, most = 0;
+    for (int i = 0; i < unit->programs.len; i++) {
+        ProgramPlan *program = plan_program(plan, &unit->programs.at[i]);
+        for (int b = 0; b < program->buffers.len; b++)
+            if (!program->buffers.at[b]->scratch) program->buffers.at[b]->offset += work;
+        if (program->mem > most) most = program->mem;
+        if (program->scratch > plan->scratch) plan->scratch = program->scratch;
+        VEC_PUSH(arena, plan->programs, program);
+    }
+    plan->memory = work + most + 4096; /* a last vector may be read past the end of a row */
+    plan->scratch += 4096;
+    return plan;
+}
+
+static const char *kernel_text[] = {"serial", "blocks", "units"};
+static const char *carrier_text[] = {"scalar", "batch", "dim"};
+
+static void print_node(FILE *out, const ProgramPlan *program, const Plan *plan, const Node *node) {
+    fprintf(out, "      %%%u %s", node->id, node->name ? node->name : "-");
+    const Buffer *buffer = plan_buffer(plan, program, node);
+    if (!map_has(&program->stored, node)) fprintf(out, " in registers");
+    else if (map_has(&program->in_place, node)) fprintf(out, " overwrites %s", buffer->node->name);
+    else if (buffer) fprintf(out, " in %s+%lld", buffer->scratch ? "scratch" : "mem", (long long)buffer->offset);
+    fputc('\n', out);
+}
+
+static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan, const Kernel *kernel) {
+    fprintf(out, "    kernel %d %s [", kernel->number, kernel_text[kernel->kind]);
+    for (int d = 0; d < kernel->axes; d++)
+        fprintf(out, "%s%lld", d ? ", " : "", (long long)kernel->axis[d]);
+    fprintf(out, "]");
+    if (kernel->transpose) fprintf(out, " transpose %%%u", kernel->transpose->node->id);
+    if (kernel->copy_to) fprintf(out, " copy %%%u to %s", kernel->copy_from->id, kernel->copy_to->name);
+    fprintf(out, " lanes %s", carrier_text[kernel->carrier]);
+    if (kernel->carrier == CARRY_DIM) fprintf(out, " %d", kernel->lane_axis);
+    if (kernel->batch_sum) fprintf(out, " sum over batch %s", kernel->batch_sum == BATCH_LANES ? "by lanes" : "in sequence");
+    for (int d = 0; d < kernel->axes; d++)
+        if (kernel->tile[d] > 1) fprintf(out, " tile a%d x %d", d, kernel->tile[d]);
+    if (kernel->block_tile > 1) fprintf(out, " blocks x %d", kernel->block_tile);
+    if (kernel->split >= 0) fprintf(out, " split a%d", kernel->split);
+    fputc('\n', out);
+    for (int i = 0; i < kernel->reductions.len; i++) print_node(out, program, plan, kernel->reductions.at[i]);
+    for (int i = 0; i < kernel->maps.len; i++) print_node(out, program, plan, kernel->maps.at[i]);
+}
+
+void plan_print(FILE *out, const Plan *plan) {
+    fprintf(out, "plan of %s: state %lld bytes, memory %lld, scratch %lld a thread\n", plan->unit->model,
+            (long long)plan->persistent_size, (long long)plan->memory, (long long)plan->scratch);
+    for (int i = 0; i < plan->programs.len; i++) {
+        const ProgramPlan *program = plan->programs.at[i];
+        fprintf(out, "program %s: batch %d, %d blocks, %d a leaf\n", program->program->name,
+                program->batch, program->blocks, program->leaf_blocks);
+        for (int p = 0; p < program->phases.len; p++) {
+            const PlanPhase *phase = &program->phases.at[p];
+            fprintf(out, "  phase %d %s\n", p, kernel_text[phase->kind]);
+            for (int k = 0; k < phase->kernels.len; k++)
+                print_kernel(out, program, plan, phase->kernels.at[k]);
+        }
+    }
+}

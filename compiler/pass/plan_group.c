@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ * Groups the nodes of a program into kernels: reductions that share their loops, and the maps that
+ * can ride on them. Needs a frozen graph; keeps every value. Does not order kernels or place buffers. */
+#include "plan.h"
+#include <string.h>
+
+typedef struct Reads {
+    const Scalar *at[64];
+    int n;
+} Reads;
+
+static void reads_add(const Scalar *read, void *context) {
+    Reads *reads = context;
+    if (reads->n < LENGTH(reads->at)) reads->at[reads->n++] = read;
+}
+
+bool plan_identity(const Scalar *read, int rank) {
+    if (read->node->rank != rank) return false;
+    for (int m = 0; m < rank; m++) {
+        int dim;
+        if (!ix_is_dim(read->at[m], &dim) || dim != m) return false;
+    }
+    return true;
+}
+
+bool plan_stride(const Scalar *read, int dim, int64_t *stride) {
+    int64_t step = 1, sum = 0;
+    for (int m = read->node->rank - 1; m >= 0; m--) {
+        const Ix *ix = read->at[m];
+        for (int t = 0; t < ix->n; t++) {
+            if (ix->term[t].kind == ATOM_DIM) continue;
+            if (ix->term[t].kind == ATOM_VALUE) return false;
+            if (ix_dims(ix->term[t].inner) >> dim & 1) return false;
+        }
+        sum += ix_coef(ix, dim) * step;
+        step *= read->node->extent[m];
+    }
+    *stride = sum;
+    return true;
+}
+
+bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes) {
+    if (node->kind == NODE_FITTED || node->kind == NODE_HYPER) return true;
+    if (node->kind == NODE_PARAM || node->kind == NODE_STATE) return float_bytes == 8;
+    return node->wide || program->wide || float_bytes == 8;
+}
+
+static bool same_space(const Kernel *kernel, const Node *node) {
+    if (kernel->rank != node->rank || kernel->per_example != node->per_example) return false;
+    for (int d = 0; d < node->rank; d++)
+        if (kernel->extent[d] != node->extent[d]) return false;
+    return true;
+}
+
+/* Must `kernel` run after `other`? */
+static bool reaches(const Kernel *kernel, const Kernel *other, int *mark, int stamp) {
+    if (kernel == other) return true;
+    if (mark[kernel->number] == stamp) return false;
+    mark[kernel->number] = stamp;
+    for (int i = 0; i < kernel->after.len; i++)
+        if (reaches(kernel->after.at[i], other, mark, stamp)) return true;
+    return false;
+}
+
+typedef struct Grouping {
+    Plan *plan;
+    ProgramPlan *program;
+    int *mark, stamp;
+} Grouping;
+
+/* A node may join a kernel unless another of its operands needs that kernel's result. */
+static bool may_join(Grouping *grouping, const Kernel *home, const Reads *reads) {
+    for (int i = 0; i < reads->n; i++) {
+        Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
+        if (made && made != home && reaches(made, home, grouping->mark, ++grouping->stamp))
+            return false;
+    }
+    return true;
+}
+
+static void join(Grouping *grouping, Kernel *home, Node *node, const Reads *reads) {
+    Arena *arena = grouping->plan->arena;
+    if (node->reduce == RED_NONE)
+        VEC_PUSH(arena, home->maps, node);
+    else
+        VEC_PUSH(arena, home->reductions, node);
+    for (int i = 0; i < reads->n; i++) {
+        Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
+        if (made && made != home) VEC_PUSH(arena, home->after, made);
+    }
+    map_put(&grouping->program->kernel_of, node, home);
+}
+
+static bool in_kernel(const Kernel *kernel, const Node *node) {
+    for (int i = 0; i < kernel->reductions.len; i++)
+        if (kernel->reductions.at[i] == node) return true;
+    for (int i = 0; i < kernel->maps.len; i++)
+        if (kernel->maps.at[i] == node) return true;
+    return false;
+}
+
+/* A map may ride on the kernel of its newest operand if it needs that kernel's values only where
+ * they are in registers. */
+static bool map_rides(Graph *graph, const Kernel *kernel, const Node *node, const Reads *reads) {
+    if (!same_space(kernel, node)) return false;
+    if (kernel->axes < kernel->rank && !plan_merges(graph, kernel, node->body, kernel->axes - 1))
+        return false;
+    if (kernel->batch_sum == BATCH_LANES) return false;
+    if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_NONE) return false;
+    for (int i = 0; i < reads->n; i++)
+        if (in_kernel(kernel, reads->at[i]->node) && !plan_identity(reads->at[i], node->rank))
+            return false;
+    return true;
+}
+
+static bool reduction_joins(Graph *graph, const Kernel *kernel, const Node *node,
+                            const Reads *reads) {
+    if (!kernel->reductions.len || kernel->maps.len || !same_space(kernel, node)) return false;
+    if (kernel->axes < kernel->rank && !plan_merges(graph, kernel, node->body, kernel->axes - 1))
+        return false;
+    if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_DIM) return false;
+    const Node *first = kernel->reductions.at[0];
+    if (first->nred != node->nred || first->over_batch != node->over_batch) return false;
+    if ((first->reduce == RED_SUM) != (node->reduce == RED_SUM)) return false;
+    for (int d = 0; d < node->nred; d++)
+        if (first->extent[first->rank + d] != node->extent[node->rank + d]) return false;
+    Reads mine = {.n = 0};
+    sc_reads(first->body, reads_add, &mine);
+    for (int i = 0; i < reads->n; i++)
+        for (int j = 0; j < mine.n; j++)
+            if (reads->at[i] == mine.at[j]) return kernel->reductions.len < 4;
+    return false;
+}
+
+static Kernel *kernel_new(Plan *plan, ProgramPlan *program, const Node *node) {
+    Kernel *kernel = NEW(plan->arena, Kernel);
+    kernel->number = program->kernels.len;
+    kernel->per_example = node->per_example;
+    kernel->wide = plan_wide(program, node, plan->target.float_bytes);
+    kernel->rank = node->rank;
+    kernel->nred = node->nred;
+    memcpy(kernel->extent, node->extent, sizeof kernel->extent);
+    kernel->axes = node->rank;
+    memcpy(kernel->axis, node->extent, sizeof kernel->axis);
+    for (int d = 0; d < MAX_DIMS; d++) kernel->tile[d] = 1;
+    kernel->block_tile = 1;
+    kernel->split = -1;
+    VEC_PUSH(plan->arena, program->kernels, kernel);
+    return kernel;
+}
+
+static void merge(Kernel *kernel, int from) {
+    kernel->axes = from + 1;
+    for (int d = from + 1; d < kernel->rank; d++) kernel->axis[from] *= kernel->extent[d];
+}
+
+/* Do lanes fit along the last axis: every operand constant or contiguous there? Then examples can
+ * be summed in sequence with sixteen results side by side. Merged dimensions count as one. */
+static bool sequence_lanes(Plan *plan, Kernel *kernel, const Node *node, const Reads *reads) {
+    if (!node->rank) return false;
+    for (int from = 0; from < node->rank; from++) {
+        if (from < node->rank - 1 && !plan_merges(plan->unit->graph, kernel, node->body, from))
+            continue;
+        bool fits = true, any = false;
+        for (int i = 0; i < reads->n && fits; i++) {
+            int64_t stride;
+            fits = !reads->at[i]->outside && plan_stride(reads->at[i], node->rank - 1, &stride) &&
+                   (stride == 0 || stride == 1);
+            any |= fits && stride == 1;
+        }
+        if (!fits || !any) return false;
+        if (from < node->rank - 1) merge(kernel, from);
+        kernel->lane_axis = kernel->axes - 1;
+        return kernel->axis[kernel->lane_axis] >= LANES / 2;
+    }
+    return false;
+}
+
+static void carry_batch_sum(Plan *plan, Kernel *kernel, const Node *node, const Reads *reads) {
+    kernel->kind = KERNEL_UNITS;
+    if (node->reduce != RED_SUM || node_terms(node) >= LANES) {
+        kernel->batch_sum = BATCH_LANES;
+        kernel->carrier = CARRY_BATCH;
+        return;
+    }
+    kernel->batch_sum = BATCH_SEQUENCE;
+    kernel->carrier = sequence_lanes(plan, kernel, node, reads) ? CARRY_DIM : CARRY_NONE;
+}
+
+enum { SERIAL_WORK = 16384 };
+
+static void carry_shared(Kernel *kernel, const Node *node) {
+    double work = (double)node_count(node) * (double)node_terms(node);
+    kernel->kind = work > SERIAL_WORK ? KERNEL_UNITS : KERNEL_SERIAL;
+    bool striped = node->reduce == RED_SUM && node_terms(node) >= 64;
+    int last = node->rank - 1;
+    bool lanes = !striped && last >= 0 && node->extent[last] >= LANES / 2;
+    kernel->carrier = lanes ? CARRY_DIM : CARRY_NONE;
+    kernel->lane_axis = last;
+}
+
+/* Dense operands larger than half the cache: all blocks together, so that it is read once. */
+static bool big_operand(const Plan *plan, const Reads *reads) {
+    for (int i = 0; i < reads->n; i++) {
+        const Node *node = reads->at[i]->node;
+        if (!node->per_example &&
+            node_count(node) * plan->target.float_bytes > plan->target.shared_limit)
+            return true;
+    }
+    return false;
+}
+
+static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *node,
+                  const Reads *reads) {
+    if (node->over_batch) {
+        carry_batch_sum(plan, kernel, node, reads);
+    } else if (node->per_example) {
+        kernel->carrier = CARRY_BATCH;
+        bool together = node->nred && program->blocks > 1 && big_operand(plan, reads);
+        kernel->kind = together ? KERNEL_UNITS : KERNEL_BLOCKS;
+    } else {
+        carry_shared(kernel, node);
+    }
+}
+
+/* Fewer, longer loops: trailing dimensions that all members run through together become one. */
+static void merge_axes(Plan *plan, Kernel *kernel) {
+    if (kernel->transpose || kernel->axes < kernel->rank) return;
+    for (int from = 0; from < kernel->rank - 1; from++) {
+        bool ok = true;
+        for (int i = 0; i < kernel->reductions.len && ok; i++)
+            ok = plan_merges(plan->unit->graph, kernel, kernel->reductions.at[i]->body, from);
+        for (int i = 0; i < kernel->maps.len && ok; i++)
+            ok = plan_merges(plan->unit->graph, kernel, kernel->maps.at[i]->body, from);
+        if (!ok) continue;
+        merge(kernel, from);
+        break;
+    }
+    kernel->lane_axis = kernel->axes - 1;
+    if (kernel->carrier == CARRY_NONE && !kernel->reductions.len && kernel->axes &&
+        kernel->axis[kernel->lane_axis] >= LANES / 2)
+        kernel->carrier = CARRY_DIM;
+}
+
+/* The operand of `kernel` that its lanes run along must lie example by example. */
+static void want_transposes(Plan *plan, ProgramPlan *program, Kernel *kernel) {
+    if (kernel->batch_sum != BATCH_SEQUENCE || kernel->carrier != CARRY_DIM) return;
+    for (int r = 0; r < kernel->reductions.len; r++) {
+        Reads reads = {.n = 0};
+        sc_reads(kernel->reductions.at[r]->body, reads_add, &reads);
+        for (int i = 0; i < reads.n; i++) {
+            Node *node = reads.at[i]->node;
+            int64_t stride;
+            if (!node->per_example || !plan_lane_stride(kernel, reads.at[i], &stride) ||
+                stride == 0 || map_has(&program->of_node_transposed, node))
+                continue;
+            Buffer *buffer = NEW(plan->arena, Buffer);
+            buffer->node = node;
+            buffer->transposed = true;
+            map_put(&program->of_node_transposed, node, buffer);
+            VEC_PUSH(plan->arena, program->buffers, buffer);
+            Kernel *turn = kernel_new(plan, program, node);
+            turn->kind = KERNEL_BLOCKS;
+            turn->carrier = CARRY_BATCH;
+            turn->nred = 0;
+            turn->transpose = buffer;
+        }
+    }
+}
+
+/* Riding on the newest kernel keeps the value in a register longest. */
+static Kernel *home_of_map(Grouping *grouping, const Node *node, const Reads *reads, bool wide) {
+    Kernel *home = NULL;
+    for (int i = 0; i < reads->n; i++) {
+        Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
+        if (made && made->wide == wide && (!home || made->number > home->number) &&
+            map_rides(grouping->plan->unit->graph, made, node, reads) && may_join(grouping, made, reads))
+            home = made;
+    }
+    if (home || node->rank > 0 || node->per_example) return home;
+    /* Numbers of a step (rates, corrections): all in one kernel where order allows. */
+    for (int k = grouping->program->kernels.len - 1; k >= 0; k--) {
+        Kernel *kernel = grouping->program->kernels.at[k];
+        if (kernel->kind == KERNEL_SERIAL && kernel->wide == wide && !kernel->reductions.len &&
+            same_space(kernel, node) && may_join(grouping, kernel, reads))
+            return kernel;
+    }
+    return NULL;
+}
+
+static Kernel *home_of_reduction(Grouping *grouping, const Node *node, const Reads *reads,
+                                 bool wide) {
+    for (int k = 0; k < grouping->program->kernels.len; k++) {
+        Kernel *kernel = grouping->program->kernels.at[k];
+        bool own = false; /* a reduction cannot read what its own loops make */
+        for (int i = 0; i < reads->n; i++) own |= in_kernel(kernel, reads->at[i]->node);
+        if (!own && kernel->wide == wide && reduction_joins(grouping->plan->unit->graph, kernel, node, reads) &&
+            may_join(grouping, kernel, reads))
+            return kernel;
+    }
+    return NULL;
+}
+
+static void group_node(Grouping *grouping, Node *node) {
+    Plan *plan = grouping->plan;
+    ProgramPlan *program = grouping->program;
+    Reads reads = {.n = 0};
+    sc_reads(node->body, reads_add, &reads);
+    if (reads.n == LENGTH(reads.at)) bug("a node with too many reads");
+    bool wide = plan_wide(program, node, plan->target.float_bytes);
+    Kernel *home = node->reduce == RED_NONE ? home_of_map(grouping, node, &reads, wide)
+                                            : home_of_reduction(grouping, node, &reads, wide);
+    if (!home) {
+        home = kernel_new(plan, program, node);
+        carry(plan, program, home, node, &reads);
+    }
+    join(grouping, home, node, &reads);
+}
+
+void plan_group(Plan *plan, ProgramPlan *program) {
+    map_init(&program->of_node_transposed, plan->arena);
+    map_init(&program->kernel_of, plan->arena);
+    Grouping grouping = {plan, program, NEW_ARRAY(plan->arena, int, program->nodes.len + 1), 0};
+    for (int i = 0; i < program->nodes.len; i++)
+        if (program->nodes.at[i]->kind == NODE_COMP) group_node(&grouping, program->nodes.at[i]);
+    int made = program->kernels.len;
+    for (int k = 0; k < made; k++) {
+        Kernel *kernel = program->kernels.at[k];
+        merge_axes(plan, kernel);
+        want_transposes(plan, program, kernel);
+    }
+}

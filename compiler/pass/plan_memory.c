@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ * Gives every stored value a buffer and every buffer a place: values that live and die within one
+ * phase of lane blocks in the running thread's scratch, one block of them; the rest in mem.
+ * Needs scheduled kernels. */
+#include "plan.h"
+#include <stdlib.h>
+
+typedef struct Life {
+    Plan *plan;
+    ProgramPlan *program;
+    Kernel *kernel;
+    int order; /* of the kernel among all: the clock of scratch; -1 while phases are the clock */
+} Life;
+
+static int64_t align64(int64_t n) { return (n + 63) & ~(int64_t)63; }
+
+static Buffer *buffer_new(Plan *plan, ProgramPlan *program, Node *node) {
+    Buffer *buffer = NEW(plan->arena, Buffer);
+    buffer->node = node;
+    map_put(&program->of_node, node, buffer);
+    VEC_PUSH(plan->arena, program->buffers, buffer);
+    return buffer;
+}
+
+Buffer *plan_buffer(const Plan *plan, const ProgramPlan *program, const Node *node) {
+    Buffer *buffer = map_get(&plan->leaf, node);
+    if (buffer) return buffer;
+    const Node *leaf = map_get(&program->in_place, node);
+    if (leaf) return map_get(&plan->leaf, leaf);
+    return map_get(&program->of_node, node);
+}
+
+static void size_buffer(Plan *plan, ProgramPlan *program, Buffer *buffer) {
+    const Node *node = buffer->node;
+    buffer->bytes = plan_wide(program, node, plan->target.float_bytes) ? 8 : 4;
+    buffer->elements = node_count(node);
+    if (!node->per_example) {
+        buffer->size = align64(buffer->elements * buffer->bytes);
+        return;
+    }
+    /* Turning reads whole groups of 16 elements, past the end of the last one: what it finds there
+     * goes where nobody looks. */
+    if (buffer->transposed) buffer->elements = (buffer->elements + LANES - 1) / LANES * LANES;
+    buffer->block_stride = align64(buffer->elements * LANES * buffer->bytes);
+    buffer->size = buffer->block_stride * program->blocks;
+}
+
+static void touch(Life *life, Buffer *buffer) {
+    if (!buffer || buffer->persistent || (life->order >= 0 && !buffer->scratch)) return;
+    bool private = life->kernel->kind == KERNEL_BLOCKS;
+    int phase = life->order >= 0 ? life->order : life->kernel->phase;
+    if (buffer->first < 0) {
+        buffer->first = buffer->last = phase;
+        if (life->order < 0) buffer->scratch = private && buffer->node->per_example;
+    }
+    if (phase < buffer->first) buffer->first = phase;
+    if (phase > buffer->last) buffer->last = phase;
+    if (life->order < 0 && (buffer->first != buffer->last || !private)) buffer->scratch = false;
+}
+
+static void touch_read(const Scalar *read, void *context) {
+    Life *life = context;
+    touch(life, plan_buffer(life->plan, life->program, read->node));
+    touch(life, map_get(&life->program->of_node_transposed, read->node));
+}
+
+static void touch_kernel(Life *life) {
+    Kernel *kernel = life->kernel;
+    for (int i = 0; i < kernel->reductions.len + kernel->maps.len; i++) {
+        Node *node = i < kernel->reductions.len ? kernel->reductions.at[i]
+                                                : kernel->maps.at[i - kernel->reductions.len];
+        if (map_has(&life->program->stored, node))
+            touch(life, plan_buffer(life->plan, life->program, node));
+        sc_reads(node->body, touch_read, life);
+    }
+    if (kernel->transpose) {
+        touch(life, kernel->transpose);
+        touch(life, plan_buffer(life->plan, life->program, kernel->transpose->node));
+    }
+    if (kernel->copy_from)
+        touch(life, plan_buffer(life->plan, life->program, kernel->copy_from));
+}
+
+static int by_size(const void *a, const void *b) {
+    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
+    if (x->size != y->size) return x->size < y->size ? 1 : -1;
+    return x->first != y->first ? (x->first < y->first ? -1 : 1) : 0;
+}
+
+/* Largest first, each at the lowest place free throughout its life. */
+static int64_t place(Buffer **buffers, int n, bool scratch) {
+    int64_t top = 0;
+    for (int i = 0; i < n; i++) {
+        Buffer *buffer = buffers[i];
+        if (buffer->scratch != scratch) continue;
+        int64_t size = scratch ? buffer->block_stride : buffer->size, at = 0;
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int j = 0; j < i; j++) {
+                const Buffer *other = buffers[j];
+                if (other->scratch != scratch || other->last < buffer->first ||
+                    buffer->last < other->first)
+                    continue;
+                int64_t other_size = scratch ? other->block_stride : other->size;
+                if (at < other->offset + other_size && other->offset < at + size) {
+                    at = other->offset + other_size;
+                    moved = true;
+                }
+            }
+        }
+        buffer->offset = at;
+        if (at + size > top) top = at + size;
+    }
+    return top;
+}
+
+static Buffer *words(Plan *plan, ProgramPlan *program) {
+    Buffer *buffer = NEW(plan->arena, Buffer);
+    buffer->bytes = 4;
+    buffer->elements = 1;
+    buffer->block_stride = LANES * 4;
+    buffer->size = align64(buffer->block_stride * program->blocks);
+    buffer->first = 0;
+    buffer->last = program->phases.len;
+    VEC_PUSH(plan->arena, program->buffers, buffer);
+    return buffer;
+}
+
+static bool has_example_draw(const Scalar *s) {
+    if (s->kind == SC_DRAW) return !s->shared;
+    if (s->kind != SC_OP) return false;
+    for (int i = 0; i < op_info[s->op].arity; i++)
+        if (has_example_draw(s->arg[i])) return true;
+    return false;
+}
+
+/* Touches what every kernel uses, in order. */
+static void live(Plan *plan, ProgramPlan *program, bool scratch) {
+    int order = 0;
+    for (int p = 0; p < program->phases.len; p++)
+        for (int k = 0; k < program->phases.at[p].kernels.len; k++, order++) {
+            Life life = {plan, program, program->phases.at[p].kernels.at[k], scratch ? order : -1};
+            touch_kernel(&life);
+        }
+}
+
+/* Inputs stay, so that a run can be repeated; results stay until they are read. */
+static void keep(ProgramPlan *program, Node *node, int first) {
+    Buffer *buffer = map_get(&program->of_node, node);
+    if (!buffer) return;
+    if (first == 0) buffer->first = 0;
+    buffer->last = program->phases.len;
+    buffer->scratch = false;
+}
+
+void plan_memory(Plan *plan, ProgramPlan *program) {
+    map_init(&program->of_node, plan->arena);
+    bool draws = false;
+    for (int i = 0; i < program->nodes.len; i++) {
+        Node *node = program->nodes.at[i];
+        if (node->kind == NODE_INPUT) buffer_new(plan, program, node);
+        if (node->kind != NODE_COMP) continue;
+        draws |= has_example_draw(node->body);
+        if (map_has(&program->stored, node) && !map_has(&program->in_place, node))
+            buffer_new(plan, program, node);
+    }
+    for (int i = 0; i < program->buffers.len; i++) {
+        size_buffer(plan, program, program->buffers.at[i]);
+        program->buffers.at[i]->first = program->buffers.at[i]->last = -1;
+    }
+    live(plan, program, false);
+    for (int i = 0; i < program->nodes.len; i++)
+        if (program->nodes.at[i]->kind == NODE_INPUT) keep(program, program->nodes.at[i], 0);
+    for (int i = 0; i < program->program->results.len; i++)
+        keep(program, program->program->results.at[i].node, -1);
+    if (draws) program->number = words(plan, program), program->presentation = words(plan, program);
+    for (int i = 0; i < program->buffers.len; i++)
+        if (program->buffers.at[i]->scratch) program->buffers.at[i]->first = -1;
+    live(plan, program, true); /* the layers of one block share its scratch */
+    Buffer **order = NEW_ARRAY(plan->arena, Buffer *, program->buffers.len + 1);
+    for (int i = 0; i < program->buffers.len; i++) order[i] = program->buffers.at[i];
+    qsort(order, (size_t)program->buffers.len, sizeof *order, by_size);
+    program->mem = place(order, program->buffers.len, false);
+    program->scratch = place(order, program->buffers.len, true);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ * Which trailing dimensions of a space can be run as one loop: those that every operand either
+ * ignores or reads side by side, in full. Needs ir. Decides nothing about lanes or tiles. */
+#include "plan.h"
+
+typedef struct Merging {
+    Graph *graph;
+    const Kernel *kernel;
+    int from;
+    bool ok;
+    const Ix *element;
+    Map seen;
+} Merging;
+
+static bool touches(const Merging *merging, uint32_t dims) {
+    uint32_t merged = 0;
+    for (int d = merging->from; d < merging->kernel->rank; d++) merged |= 1u << d;
+    return dims & merged;
+}
+
+/* Coordinates that name merged dimensions must be exactly these, in order, each over its extent. */
+static bool read_merges(const Merging *merging, const Scalar *read) {
+    const Kernel *kernel = merging->kernel;
+    int next = merging->from;
+    for (int m = 0; m < read->node->rank; m++) {
+        if (!touches(merging, ix_dims(read->at[m]))) {
+            if (next != merging->from && next != kernel->rank) return false;
+            continue;
+        }
+        int dim;
+        if (!ix_is_dim(read->at[m], &dim) || dim != next) return false;
+        if (dim > merging->from && read->node->extent[m] != kernel->extent[dim]) return false;
+        next++;
+    }
+    if (next == merging->from) return true;
+    return next == kernel->rank && !read->outside;
+}
+
+static void check(Merging *merging, const Scalar *s) {
+    if (!merging->ok || map_has(&merging->seen, s)) return;
+    map_put(&merging->seen, s, (void *)(uintptr_t)s);
+    switch (s->kind) {
+    case SC_CONST: break;
+    case SC_INDEX: merging->ok = !touches(merging, s->dims); break;
+    case SC_READ:
+        merging->ok = read_merges(merging, s);
+        if (s->outside) check(merging, s->outside);
+        break;
+    case SC_DRAW:
+        merging->ok = s->ix == merging->element;
+        if (s->arg[0]) check(merging, s->arg[0]);
+        break;
+    case SC_OP:
+        for (int i = 0; i < op_info[s->op].arity; i++) check(merging, s->arg[i]);
+        break;
+    }
+}
+
+bool plan_merges(Graph *graph, const Kernel *kernel, const Scalar *body, int from) {
+    Merging merging = {.graph = graph, .kernel = kernel, .from = from, .ok = true};
+    merging.element = node_element(graph, kernel->rank, kernel->extent);
+    map_init(&merging.seen, graph->arena);
+    check(&merging, body);
+    return merging.ok;
+}
+
+int plan_axis(const Kernel *kernel, int dim) {
+    return dim < kernel->rank && dim >= kernel->axes ? kernel->axes - 1 : dim;
+}
+
+bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride) {
+    bool merged = kernel->lane_axis == kernel->axes - 1;
+    return plan_stride(read, merged ? kernel->rank - 1 : kernel->lane_axis, stride);
+}

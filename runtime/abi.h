@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ * What generated code and the runtime know of each other: one constant table, `gr_model`, which the
+ * compiler emits, and functions over one block of memory. Plain C types; both sides include it.
+ * Change GR_ABI with any change here. */
+#ifndef GRADUS_ABI_H
+#define GRADUS_ABI_H
+#include <stdint.h>
+
+enum { GR_ABI = 1, GR_LANES = 16, GR_MAX_RANK = 8 };
+
+/* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
+ * of lane blocks that hold at least one live example now. mem is the one planned block of memory
+ * (64-byte aligned), scratch this thread's own. A BLOCKS phase has `blocks` units, a UNITS phase
+ * `units`, a SERIAL phase runs once, (0, 1), on one thread. Between phases: a barrier. */
+typedef void GrPhaseFn(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to);
+typedef enum GrPhaseKind { GR_SERIAL, GR_BLOCKS, GR_UNITS } GrPhaseKind;
+typedef struct GrPhase {
+    GrPhaseFn *fn;
+    const char *name;  /* for --profile and dumps */
+    int32_t kind;      /* GrPhaseKind */
+    int64_t units;     /* UNITS: how many */
+    int64_t grain;     /* UNITS: a thread's range starts at a multiple of this */
+    double flops;      /* BLOCKS: for one block; else for the phase with a full batch */
+    double bytes;      /* the same for memory touched */
+} GrPhase;
+
+/* A named buffer in mem. Shared: row-major elements. Per example: [block][element][16 lanes]. */
+typedef struct GrBuffer {
+    const char *name;
+    int64_t offset;      /* bytes from mem */
+    int64_t count;       /* elements (of one example where per example) */
+    int32_t rank;
+    int64_t extent[GR_MAX_RANK];
+    int32_t bytes;       /* of an element: 4 float, 8 double */
+    int32_t per_example;
+    int32_t classes;     /* a class number 0 .. classes-1; 0 where it is none */
+} GrBuffer;
+
+typedef enum GrProgramKind {
+    GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH
+} GrProgramKind;
+typedef struct GrProgram {
+    const char *name;          /* "init" "step" "eval" "predict" "epoch" "fit0" "split:test" */
+    int32_t kind;
+    int32_t batch;             /* examples at most in one run */
+    const GrPhase *phases;
+    int32_t nphases;
+    const GrBuffer *inputs;    /* per-example inputs to fill before a run; `live` is one, 1 or 0 */
+    int32_t ninputs;
+    const GrBuffer *results;   /* values to read after a run */
+    int32_t nresults;
+    int64_t number_offset;     /* uint32 example numbers, [block][16]; -1 where no draw needs them */
+    int64_t presentation_offset; /* uint32, how often each was presented before; -1 likewise */
+    double flops;              /* of one run with a full batch */
+} GrProgram;
+
+/* Hyperparameters and other numbers of a run: double, at offset. The runtime sets
+ * step, epoch, steps_per_epoch, progress, count (live examples of this batch), data.count,
+ * metrics ("validation.error_rate") and "set:PATH" (NaN where --set does not give it). */
+typedef struct GrHyper {
+    const char *name;
+    int64_t offset;
+    double value;              /* default of a "set:" one, for info */
+} GrHyper;
+
+typedef enum GrLeafKind { GR_PARAM, GR_STATE, GR_FITTED } GrLeafKind;
+typedef struct GrLeaf {        /* what a checkpoint holds; row-major in mem */
+    GrBuffer buffer;
+    int32_t kind;
+} GrLeaf;
+
+typedef struct GrFill { int64_t offset, count; int32_t bytes; double value; } GrFill; /* halos, once at start */
+
+typedef enum GrFormat { GR_IDX, GR_CSV } GrFormat;
+typedef struct GrColumn { const char *name, *column; } GrColumn; /* bound name, CSV column */
+typedef struct GrSource {
+    int32_t format;
+    const char *files[2];          /* idx: images, labels */
+    const GrColumn *columns;       /* CSV; all other columns, in order, are the model's input */
+    int32_t ncolumns;
+    const unsigned char *embedded; /* the first file's bytes, or NULL */
+    int64_t embedded_size;
+} GrSource;
+typedef struct GrSet {
+    const char *name;              /* train validation test */
+    int32_t source;
+    int32_t taken_from;            /* index of the set it leaves, or -1 */
+    int32_t split;                 /* index into programs of its condition (a result "split"), or -1 */
+} GrSet;
+
+typedef struct GrModel {
+    int32_t abi;
+    const char *name, *train_name, *compiler, *cpu; /* compiler: "gradus 0.1.0 (LLVM 19.1.7)" */
+    const char *source_path, *source_dir;
+    uint64_t model_hash;
+    int32_t float_bytes;           /* 4, or 8 with --float=64 */
+    int64_t memory, scratch;       /* bytes; scratch per thread */
+    int64_t persistent;            /* leaves lie in mem[0, persistent): one memcpy keeps the weights */
+    const GrLeaf *leaves; int32_t nleaves;
+    const GrHyper *hypers; int32_t nhypers;
+    const GrFill *fills; int32_t nfills;
+    const GrProgram *programs; int32_t nprograms;
+    const GrSource *sources; int32_t nsources;
+    const GrSet *sets; int32_t nsets;
+    const char *const *inputs; int32_t ninputs;   /* model inputs by name, in order */
+    const char *const *outputs; int32_t noutputs; /* model outputs; "NAME.target" is the datum */
+    int64_t seed_offset;           /* uint64 seed in mem, read by draws */
+    int64_t batch, epochs, steps;  /* steps 0: by epochs */
+    uint64_t seed;
+    int64_t fold_leaves;
+    int32_t last_drop, best_max, has_stop;
+    const char *best;              /* "loss" or a metric */
+    int64_t parameters;            /* learned numbers */
+} GrModel;
+extern const GrModel gr_model;
+#endif
