@@ -43,6 +43,26 @@ static LLVMValueRef example_word(Emitter *e, const Buffer *buffer, const Pos *po
     return emit_load(e, e->i32, base, 4, true);
 }
 
+/* The tile begins at a multiple of 8: which word an element takes is known now, and one evaluation
+ * of the generator serves its neighbours. */
+static LLVMValueRef draw_from_block(Emitter *e, const Scalar *s, const Pos *pos, LLVMValueRef seed,
+                                    LLVMValueRef who, LLVMValueRef times, LLVMValueRef p) {
+    int last = e->kernel->axes - 1, span = (int)draw_span(s->draw);
+    int first = pos->off[last] / span * span, within = pos->off[last] % span;
+    Pos start = *pos;
+    start.off[last] = (int16_t)first;
+    DrawBlock block;
+    uint64_t place = pos_hash(&start, ~0u, true) * 4;
+    block.word[0] = memo_get(e, s->ix, place + s->place);
+    for (int w = 1; w < 4 && block.word[0]; w++) block.word[w] = memo_get(e, s->ix, place + s->place + ((uint64_t)w << 40));
+    if (!block.word[0]) {
+        LLVMValueRef counter = LLVMBuildUDiv(e->builder, draw_element(e, s, &start), LLVMConstInt(e->i32, (unsigned)span, false), "");
+        block = draw_block(&e->math, seed, s->place, counter, who, times);
+        for (int w = 0; w < 4; w++) memo_put(e, s->ix, place + s->place + ((uint64_t)w << 40), block.word[w]);
+    }
+    return draw_value(&e->math, s->draw, e->element, &block, LLVMConstInt(e->i32, (unsigned)within, false), p);
+}
+
 static LLVMValueRef emit_draw(Emitter *e, const Scalar *s, const Pos *pos) {
     LLVMValueRef seed = emit_load(e, e->i64, emit_offset(e, e->mem, emit_i64(e, e->plan->seed_offset)), 8, true);
     LLVMValueRef who, times = LLVMConstInt(e->i32, 0, false);
@@ -54,6 +74,9 @@ static LLVMValueRef emit_draw(Emitter *e, const Scalar *s, const Pos *pos) {
         times = example_word(e, e->program->presentation, pos);
     }
     LLVMValueRef p = s->arg[0] ? emit_number(e, s->arg[0], pos) : NULL;
+    Graph *graph = e->plan->unit->graph;
+    if (e->kernel->draws && !s->shared && s->ix == node_element(graph, e->kernel->rank, e->kernel->extent))
+        return draw_from_block(e, s, pos, seed, who, times, p);
     LLVMValueRef element = draw_element(e, s, pos);
     return draw_emit(&e->math, s->draw, e->element, seed, s->place, element, who, times, p);
 }

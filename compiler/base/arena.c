@@ -37,7 +37,9 @@ static void *zeroed(size_t size) {
 }
 
 /** A new, empty arena. */
-Arena *arena_new(void) { return zeroed(sizeof(Arena)); }
+Arena *arena_new(void) {
+    return zeroed(sizeof(Arena));
+}
 
 /** Frees the arena and everything that was allocated in it; NULL is allowed. */
 void arena_free(Arena *arena) {

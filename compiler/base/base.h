@@ -72,7 +72,7 @@ const Source *source_get(uint32_t file); /* NULL for 0 */
 void source_position(Span at, int *line, int *column); /* both from 1 */
 Span span_join(Span a, Span b);
 
-/* --- Diagnostics. The user's fault: diag_error; ours: bug. Codes are stable ("E0123").
+/* --- Diagnostics. The user's fault: diag_error; ours: bug. Codes are stable ("E0201").
  * At most 20 errors are printed. Notes and helps belong to the diagnostic before them. */
 typedef enum DiagFormat { DIAG_TEXT, DIAG_JSON } DiagFormat;
 void diag_format(DiagFormat format);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_ERRORS = 20 };
+enum { MOST_ERRORS = 20, LONGEST_LINE = 200 };
 
 typedef enum Severity { ERROR, WARNING, NOTE, HELP } Severity;
 
@@ -36,29 +36,44 @@ static void prepare(void) {
     if (state.arena) return;
     state.arena = arena_new();
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-    state.colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour) &&
-                   !(term && strcmp(term, "dumb") == 0);
+    state.colour =
+        isatty(STDERR_FILENO) && !(no_colour && *no_colour) && !(term && strcmp(term, "dumb") == 0);
     if (!state.at_exit) atexit(diag_flush);
     state.at_exit = true;
 }
 
-static const char *paint(const char *colour) { return state.colour ? colour : ""; }
+static const char *paint(const char *colour) {
+    return state.colour ? colour : "";
+}
 
 /* Bytes that start a character: what takes a column of the terminal. */
-static bool starts_character(char c) { return ((unsigned char)c & 0xc0) != 0x80; }
+static bool starts_character(char c) {
+    return ((unsigned char)c & 0xc0) != 0x80;
+}
 
 static void print_line(const Source *source, Span at, int line, Severity severity) {
     size_t from = at.from < source->length ? at.from : source->length;
     size_t start = from, end = from;
-    while (start > 0 && source->text[start - 1] != '\n') start--;
-    while (end < source->length && source->text[end] != '\n') end++;
+    while (start > 0 && source->text[start - 1] != '\n')
+        start--;
+    while (end < source->length && source->text[end] != '\n')
+        end++;
     size_t shown = end;
-    while (shown > start && source->text[shown - 1] == '\r') shown--;
+    while (shown > start && source->text[shown - 1] == '\r')
+        shown--;
+    /* Of a very long line the part around the place is enough. */
+    if (from - start > LONGEST_LINE / 2 && shown - start > LONGEST_LINE)
+        start = from - LONGEST_LINE / 2;
+    if (shown - start > LONGEST_LINE) shown = start + LONGEST_LINE;
+    while (start < from && !starts_character(source->text[start]))
+        start++;
     size_t to = at.to < shown ? at.to : shown; /* a range over several lines shows its first */
     fprintf(stderr, "%5d | %.*s\n      | ", line, (int)(shown - start), source->text + start);
     for (size_t i = start; i < from; i++) {
-        if (source->text[i] == '\t') fputc('\t', stderr);
-        else if (starts_character(source->text[i])) fputc(' ', stderr);
+        if (source->text[i] == '\t')
+            fputc('\t', stderr);
+        else if (starts_character(source->text[i]))
+            fputc(' ', stderr);
     }
     fprintf(stderr, "%s^", paint(colours[severity]));
     for (size_t i = from + 1; i < to; i++) {
@@ -71,9 +86,12 @@ static void print_text(const Message *message) {
     const Source *source = source_get(message->at.file);
     int line, column;
     source_position(message->at, &line, &column);
-    if (source) fprintf(stderr, "%s:%d:%d: ", source->path, line, column);
-    else if (message->severity == HELP || message->severity == NOTE) fputs("  ", stderr);
-    else fputs("gradus: ", stderr);
+    if (source)
+        fprintf(stderr, "%s:%d:%d: ", source->path, line, column);
+    else if (message->severity == HELP || message->severity == NOTE)
+        fputs("  ", stderr);
+    else
+        fputs("gradus: ", stderr);
     fprintf(stderr, "%s%s:%s %s", paint(colours[message->severity]), words[message->severity],
             paint("\33[0m"), message->text);
     if (message->code) fprintf(stderr, " [%s]", message->code);
@@ -85,9 +103,12 @@ static void print_json_text(const char *text) {
     fputc('"', stderr);
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') fprintf(stderr, "\\%c", c);
-        else if (c < 0x20) fprintf(stderr, "\\u%04x", (unsigned)c);
-        else fputc(c, stderr);
+        if (c == '"' || c == '\\')
+            fprintf(stderr, "\\%c", c);
+        else if (c < 0x20)
+            fprintf(stderr, "\\u%04x", (unsigned)c);
+        else
+            fputc(c, stderr);
     }
     fputc('"', stderr);
 }
@@ -114,7 +135,8 @@ static void print_group(void) {
     MessageList *group = &state.group;
     if (group->len == 0) return;
     if (state.format == DIAG_TEXT) {
-        for (int i = 0; i < group->len; i++) print_text(&group->at[i]);
+        for (int i = 0; i < group->len; i++)
+            print_text(&group->at[i]);
     } else {
         fputc('{', stderr);
         print_json(&group->at[0]);
@@ -172,7 +194,9 @@ static void add(Severity severity, Span at, const char *format, va_list args) {
 }
 
 /** Chooses text (the default) or JSON lines. */
-void diag_format(DiagFormat format) { state.format = format; }
+void diag_format(DiagFormat format) {
+    state.format = format;
+}
 
 /** A fault of the user's at a place; the same fault at the same place is told once. */
 void diag_error(Span at, const char *code, const char *format, ...) {
@@ -207,7 +231,9 @@ void diag_help(const char *format, ...) {
 }
 
 /** The number of errors so far, printed or not. */
-int diag_errors(void) { return state.errors; }
+int diag_errors(void) {
+    return state.errors;
+}
 
 /** Prints what is pending, and how many errors were left out. */
 void diag_flush(void) {

@@ -14,12 +14,15 @@ static size_t hash_pointer(const void *key) {
 static int *find(const Map *map, const void *key) {
     size_t mask = (size_t)map->table_size - 1;
     size_t i = hash_pointer(key) & mask;
-    while (map->table[i] && map->slots.at[map->table[i] - 1].key != key) i = (i + 1) & mask;
+    while (map->table[i] && map->slots.at[map->table[i] - 1].key != key)
+        i = (i + 1) & mask;
     return &map->table[i];
 }
 
 /** Makes `map` empty; its memory comes from `arena`. */
-void map_init(Map *map, Arena *arena) { *map = (Map){.arena = arena}; }
+void map_init(Map *map, Arena *arena) {
+    *map = (Map){.arena = arena};
+}
 
 /** The value of `key`, NULL where it is absent. */
 void *map_get(const Map *map, const void *key) {
@@ -29,14 +32,17 @@ void *map_get(const Map *map, const void *key) {
 }
 
 /** Whether `key` was put, with any value. */
-bool map_has(const Map *map, const void *key) { return map->table_size && *find(map, key); }
+bool map_has(const Map *map, const void *key) {
+    return map->table_size && *find(map, key);
+}
 
 /** Gives `key` this value; a key that is there keeps its place in the order. */
 void map_put(Map *map, const void *key, void *value) {
     if ((map->slots.len + 1) * 2 > map->table_size) {
         map->table_size = map->table_size ? map->table_size * 2 : 8;
         map->table = NEW_ARRAY(map->arena, int, map->table_size);
-        for (int i = 0; i < map->slots.len; i++) *find(map, map->slots.at[i].key) = i + 1;
+        for (int i = 0; i < map->slots.len; i++)
+            *find(map, map->slots.at[i].key) = i + 1;
     }
     int *place = find(map, key);
     if (*place) {

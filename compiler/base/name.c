@@ -14,7 +14,8 @@ static struct {
 
 static uint64_t hash_text(const char *text, size_t length) { /* FNV-1a */
     uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
     return hash;
 }
 
@@ -50,7 +51,9 @@ Name name_intern(const char *text, size_t length) {
 }
 
 /** The same for NUL-terminated text. */
-Name name_of(const char *text) { return name_intern(text, strlen(text)); }
+Name name_of(const char *text) {
+    return name_intern(text, strlen(text));
+}
 
 /** The name whose text is printed so. */
 Name name_printf(const char *format, ...) {
@@ -75,7 +78,8 @@ enum { LONGEST = 63 };
 static int distance(const char *a, const char *b) {
     int m = (int)strlen(a), n = (int)strlen(b);
     int rows[3][LONGEST + 1];
-    for (int j = 0; j <= n; j++) rows[0][j] = j;
+    for (int j = 0; j <= n; j++)
+        rows[0][j] = j;
     for (int i = 1; i <= m; i++) {
         int *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
         row[0] = i;

@@ -95,12 +95,17 @@ static bool same_shape(const Node *a, const Node *b) {
     return a->rank == b->rank && !memcmp(a->extent, b->extent, sizeof *a->extent * (size_t)a->rank);
 }
 
+/* Fitted values are set by the fit programs, and by init where those start from; everything else by
+ * init and by what runs while training. */
+static bool may_set(ProgramKind kind, NodeKind leaf) {
+    if (leaf == NODE_FITTED) return kind == PROGRAM_FIT || kind == PROGRAM_INIT;
+    return (leaf == NODE_PARAM || leaf == NODE_STATE) && kind != PROGRAM_FIT;
+}
+
 static void verify_next(Verifier *v, ProgramKind kind, const Result *r) {
     require(v, r->target != NULL, "next value of nothing");
     v->node = r->target;
-    require(v,
-            kind == PROGRAM_FIT ? r->target->kind == NODE_FITTED
-                                : r->target->kind == NODE_PARAM || r->target->kind == NODE_STATE,
+    require(v, may_set(kind, r->target->kind),
             "next value of a leaf that this program may not set");
     require(v, same_shape(r->target, r->node), "next value of another shape");
     require(v, !r->node->per_example, "next value differs from example to example");

@@ -55,6 +55,7 @@ struct Kernel {
     int lane_axis;              /* CARRY_DIM: always the last one; results lie along it */
     int tile[MAX_DIMS];         /* output elements computed together, along each axis */
     int block_tile;             /* the same along the blocks (UNITS and per example) */
+    bool draws;                 /* a tile begins where a block of draws does: one serves 4 or 8 elements */
     int split;                  /* UNITS: axis that is divided among threads; -1: none */
     int phase;
     double flops;               /* with a full batch; BLOCKS: of one block */
@@ -117,6 +118,9 @@ bool plan_identity(const Scalar *read, int rank);     /* at dims 0 .. rank-1, of
 bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride);
 /* The axis that a dimension of the space is run by. */
 int plan_axis(const Kernel *kernel, int dim);
+/* Does an expression draw for each example? */
+bool plan_draws(const Scalar *s);
+enum { DRAW_TILE = 8 };
 /* Can dimensions from .. rank-1 be run as one in this expression? */
 bool plan_merges(Graph *graph, const Kernel *kernel, const Scalar *body, int from);
 #endif

@@ -126,11 +126,11 @@ static Buffer *words(Plan *plan, ProgramPlan *program) {
     return buffer;
 }
 
-static bool has_example_draw(const Scalar *s) {
+bool plan_draws(const Scalar *s) {
     if (s->kind == SC_DRAW) return !s->shared;
     if (s->kind != SC_OP) return false;
     for (int i = 0; i < op_info[s->op].arity; i++)
-        if (has_example_draw(s->arg[i])) return true;
+        if (plan_draws(s->arg[i])) return true;
     return false;
 }
 
@@ -160,7 +160,7 @@ void plan_memory(Plan *plan, ProgramPlan *program) {
         Node *node = program->nodes.at[i];
         if (node->kind == NODE_INPUT) buffer_new(plan, program, node);
         if (node->kind != NODE_COMP) continue;
-        draws |= has_example_draw(node->body);
+        draws |= plan_draws(node->body);
         if (map_has(&program->stored, node) && !map_has(&program->in_place, node))
             buffer_new(plan, program, node);
     }

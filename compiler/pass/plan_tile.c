@@ -88,6 +88,20 @@ static void set_tile(Kernel *kernel, int axis, int m) {
     else kernel->tile[axis] = m;
 }
 
+/* Elements that share a block of draws should stand in one tile. */
+static bool wants_draws(const Kernel *kernel) {
+    int last = kernel->axes - 1;
+    if (kernel->carrier != CARRY_BATCH || kernel->batch_sum || last < 0) return false;
+    if (kernel->axis[last] % DRAW_TILE) return false;
+    for (int i = 0; i < kernel->maps.len; i++)
+        if (plan_draws(kernel->maps.at[i]->body)) return true;
+    return false;
+}
+
+static bool breaks_draws(const Kernel *kernel, int axis, int m) {
+    return kernel->draws && axis == kernel->axes - 1 && m % DRAW_TILE;
+}
+
 static void search(const ProgramPlan *program, Kernel *kernel, const Tiling *tiling, int budget) {
     double best = 1e9;
     int best_a = -1, best_b = -1, best_m = 1, best_n = 1;
@@ -101,7 +115,9 @@ static void search(const ProgramPlan *program, Kernel *kernel, const Tiling *til
             if (tiling->fixed >> b & 1) continue;
             int64_t eb = b == a ? 1 : axis_extent(program, kernel, b);
             for (int m = 1; m <= 26 && m <= ea; m++) {
+                if (breaks_draws(kernel, a, m)) continue;
                 for (int n = 1; n <= 26 && n <= eb; n++) {
+                    if (b != a && breaks_draws(kernel, b, n)) continue;
                     double cost = tile_cost(tiling, a, m, b == a ? -1 : b, n, budget);
                     cost *= 1 + remainder_share(ea, m) + remainder_share(eb, n);
                     if (cost < best - 1e-9) {
@@ -125,6 +141,8 @@ static void choose_split(const ProgramPlan *program, Kernel *kernel) {
 }
 
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
+    kernel->draws = wants_draws(kernel);
+    if (kernel->draws) kernel->tile[kernel->axes - 1] = DRAW_TILE;
     if (kernel->reductions.len && !kernel->transpose) {
         Tiling tiling = {.kernel = kernel};
         for (int i = 0; i < kernel->reductions.len; i++)
@@ -135,6 +153,7 @@ void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
         if (kernel->carrier == CARRY_NONE) budget = 8;
         if (kernel->reductions.at[0]->reduce != RED_SUM) budget /= 2;
         search(program, kernel, &tiling, budget > 2 ? budget : 2);
+        if (kernel->draws) kernel->draws = kernel->tile[kernel->axes - 1] % DRAW_TILE == 0;
     }
     choose_split(program, kernel);
 }

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * Gradients against central differences of the loss, in float64, by the interpreter.
+ * Needs ir, eval and sampled leaves. Knows how a kink looks, not which defs have one. */
+#include "sample.h"
+#include <math.h>
+#include <string.h>
+
+static Result *result_find(Program *program, const char *name) {
+    for (int i = 0; program && i < program->results.len; i++)
+        if (program->results.at[i].name && !strcmp(program->results.at[i].name, name))
+            return &program->results.at[i];
+    return NULL;
+}
+
+static void gradient_push(Unit *unit, Program *step, Node *loss, Node *leaf) {
+    Result r = {.kind = RESULT_VALUE,
+                .name = name_printf("gradient:%s", leaf->name),
+                .node = graph_grad(unit->graph, loss, leaf)};
+    VEC_PUSH(unit->arena, step->results, r);
+}
+
+bool gradients_add(Unit *unit, bool inputs) {
+    Program *step = (Program *)(uintptr_t)unit_program(unit, "step");
+    Result *found = result_find(step, "loss");
+    if (!found) return false;
+    Node *loss = found->node;
+    for (int i = 0; i < unit->params.len; i++)
+        gradient_push(unit, step, loss, unit->params.at[i]);
+    for (int i = 0; inputs && i < unit->inputs.len; i++) {
+        Node *in = unit->inputs.at[i];
+        if (in->classes == 0 && strcmp(in->name, "live") && strncmp(in->name, "example.", 8))
+            gradient_push(unit, step, loss, in);
+    }
+    return true;
+}
+
+typedef struct Probe { /* one leaf, whose elements are moved */
+    Eval *eval;
+    Node *loss;
+    Sample *leaf;
+    double base, noise; /* loss where nothing is moved; rounding error of one loss */
+} Probe;
+
+static double loss_at(const Probe *p, int64_t element, double value) {
+    double saved = p->leaf->values[element];
+    p->leaf->values[element] = value;
+    eval_set(p->eval, p->leaf->leaf, p->leaf->values);
+    double loss = eval_node(p->eval, p->loss)[0];
+    p->leaf->values[element] = saved;
+    return loss;
+}
+
+typedef enum Verdict { RIGHT, KINK, WRONG } Verdict;
+
+/* Steps shrink until the central difference agrees. Where none does, and the one-sided differences
+ * go on disagreeing however small the step, the element lies on a kink: any slope between is right.
+ */
+static Verdict compare(const Probe *p, int64_t element, double gradient, double scale,
+                       double *error, double *difference) {
+    double value = p->leaf->values[element], size = fmax(fabs(value), 0.1), gap = 0, low = 0,
+           high = 0;
+    *error = INFINITY;
+    for (double h = 1e-4 * size; h > 0.5e-8 * size; h *= 0.1) {
+        double up = loss_at(p, element, value + h), down = loss_at(p, element, value - h);
+        double central = (up - down) / (2 * h), right = (up - p->base) / h,
+               left = (p->base - down) / h;
+        double noise = p->noise / h;
+        double off = fabs(central - gradient);
+        double relative = fmax(0, off - noise) / fmax(scale, fmax(fabs(gradient), fabs(central)));
+        if (!(relative >= *error)) {
+            *error = relative;
+            *difference = central;
+        }
+        if (relative <= 1e-6) return RIGHT;
+        gap = fabs(right - left) - 4 * noise;
+        low = fmin(left, right) - 2 * noise;
+        high = fmax(left, right) + 2 * noise;
+    }
+    bool on_kink = gap > 0.1 * fabs(gradient - *difference) && gradient >= low && gradient <= high;
+    return on_kink ? KINK : WRONG;
+}
+
+static bool under(const char *path, const char *only) {
+    size_t length = only ? strlen(only) : 0;
+    return !only || !strcmp(path, only) || (!strncmp(path, only, length) && path[length] == '.');
+}
+
+static int64_t stride_for(int64_t count, double samples) {
+    if (samples < 2) samples = 2;
+    if ((double)count <= samples) return 1;
+    int64_t stride = (int64_t)ceil((double)count / samples);
+    return stride | 1; /* odd, so that it does not walk along one row or channel of even extents */
+}
+
+/* Arithmetic of one loss, in scalar steps of the interpreter. */
+static double loss_work(Arena *arena, const Samples *s, Node *loss) {
+    Program only = {0};
+    VEC_PUSH(arena, only.results, (Result){.node = loss});
+    NodeList nodes = program_nodes(arena, &only);
+    double work = 1;
+    for (int i = 0; i < nodes.len; i++)
+        if (nodes.at[i]->kind == NODE_COMP)
+            work += (double)node_count(nodes.at[i]) * (double)node_terms(nodes.at[i]) *
+                    (nodes.at[i]->per_example || nodes.at[i]->over_batch ? (double)s->examples : 1);
+    return work;
+}
+
+static void check_one(Probe *p, const double *gradient, double samples, GradientReport *report) {
+    double largest = 0;
+    for (int64_t i = 0; i < report->count; i++)
+        largest = fmax(largest, fabs(gradient[i]));
+    for (int64_t i = 0, stride = stride_for(report->count, samples); i < report->count;
+         i += stride) {
+        double error, difference = NAN;
+        Verdict v = isfinite(gradient[i])
+                        ? compare(p, i, gradient[i], 1e-3 * largest + 1e-12, &error, &difference)
+                        : WRONG;
+        if (!isfinite(gradient[i])) error = INFINITY;
+        report->checked++;
+        report->kinks += v == KINK;
+        report->wrong += v == WRONG;
+        if (v != KINK && !(error <= report->worst)) {
+            report->worst = error;
+            report->worst_element = i;
+            report->gradient = gradient[i];
+            report->difference = difference;
+        }
+    }
+    eval_set(p->eval, p->leaf->leaf, p->leaf->values);
+}
+
+int gradients_check(const Unit *unit, uint64_t seed, const char *only, double work,
+                    void (*report)(const GradientReport *, void *), void *context) {
+    enum { EXAMPLES = 3 };
+    Arena *arena = arena_new();
+    Program *step = (Program *)(uintptr_t)unit_program(unit, "step");
+    Result *loss = result_find(step, "loss");
+    Samples *s = samples_make(arena, unit, EXAMPLES, seed);
+    int wrong = 0, checked = 0, gradients = 0;
+    for (int i = 0; step && i < step->results.len; i++)
+        gradients += step->results.at[i].name && !strncmp(step->results.at[i].name, "gradient:", 9);
+    for (int i = 0; loss && i < step->results.len; i++) {
+        const Result *r = &step->results.at[i];
+        if (!r->name || strncmp(r->name, "gradient:", 9) || !under(r->name + 9, only)) continue;
+        Node *leaf = NULL;
+        for (int k = 0; k < s->list.len; k++)
+            if (!strcmp(s->list.at[k].leaf->name, r->name + 9) &&
+                s->list.at[k].leaf->kind != NODE_HYPER)
+                leaf = s->list.at[k].leaf;
+        if (!leaf) continue;          /* the loss does not depend on it, and no program reads it */
+        Arena *scratch = arena_new(); /* one interpreter each: what it keeps is freed with it */
+        Probe p = {samples_eval(scratch, s), loss->node, samples_find(s, leaf), 0, 0};
+        GradientReport one = {.path = r->name + 9, .count = p.leaf->count};
+        const double *computed = eval_node(p.eval, r->node);
+        double *gradient = NEW_ARRAY(arena, double, one.count);
+        memcpy(gradient, computed, sizeof(double) * (size_t)one.count);
+        p.base = eval_node(p.eval, p.loss)[0];
+        p.noise = 4 * 0x1p-53 *
+                  fmax(fabs(p.base), fmin(eval_magnitude(p.eval, p.loss)[0], 1e3 * fabs(p.base)));
+        check_one(&p, gradient, work / (3 * loss_work(arena, s, p.loss) * gradients), &one);
+        report(&one, context);
+        wrong += one.wrong > 0;
+        checked++;
+        arena_free(scratch);
+    }
+    arena_free(arena);
+    return checked ? wrong : -1;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * The one list of stages that a file goes through, with the time of each and the dumps between.
+ * Needs front, elab, pass and ir. Emits no code: that is the last word of a verb. */
+#include "driver.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+double clock_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool file_check(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        diag_error((Span){0}, "E0711", "cannot read '%s': %s", path, strerror(errno));
+        return false;
+    }
+    if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode)) {
+        diag_error((Span){0}, "E0711", "cannot read '%s': %s", path,
+                   S_ISDIR(info.st_mode) ? "it is a directory" : "it is no regular file");
+        return false;
+    }
+    int file = open(path, O_RDONLY);
+    if (file < 0) {
+        diag_error((Span){0}, "E0711", "cannot read '%s': %s", path, strerror(errno));
+        return false;
+    }
+    close(file);
+    return true;
+}
+
+char *file_read(Arena *arena, const char *path, size_t *length) {
+    if (!file_check(path)) return NULL;
+    FILE *file = fopen(path, "rb");
+    size_t size = 0, room = 1 << 14;
+    char *text = file ? arena_alloc(arena, room + 1) : NULL;
+    while (file) {
+        size += fread(text + size, 1, room - size, file);
+        if (size < room) break;
+        char *larger = arena_alloc(arena, 2 * room + 1);
+        memcpy(larger, text, size);
+        text = larger;
+        room *= 2;
+    }
+    bool fault = !file || ferror(file);
+    if (file) fclose(file);
+    if (fault) {
+        diag_error((Span){0}, "E0711", "cannot read '%s': %s", path, strerror(errno));
+        return NULL;
+    }
+    text[size] = '\0';
+    *length = size;
+    return text;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t a = strlen(text), b = strlen(end);
+    return a >= b && !strcmp(text + a - b, end);
+}
+
+/* A `.graph` file is the text form of a unit: it enters after elaboration. */
+static bool stage_load(Work *work) {
+    if (!file_check(work->path)) return false;
+    if (ends_with(work->path, ".graph")) {
+        size_t length;
+        char *text = file_read(work->arena, work->path, &length);
+        if (text) work->unit = graph_read(work->arena, source_add(work->path, text, length, false));
+        return work->unit != NULL;
+    }
+    work->module = module_load(work->arena, work->path);
+    if (!work->module && diag_errors() == 0)
+        diag_error((Span){0}, "E0711", "cannot read '%s'", work->path);
+    return work->module != NULL;
+}
+
+static bool stage_elab(Work *work) {
+    if (!work->unit)
+        work->unit = elab_unit(work->arena, work->module, work->only ? name_of(work->only) : NULL);
+    if (!work->unit || diag_errors() > 0) return false;
+    graph_verify(work->unit, 0);
+    if (work->elaborated) work->elaborated(work->unit);
+    return true;
+}
+
+typedef struct PassState {
+    const Options *options;
+    double since;
+    bool differentiated;
+} PassState;
+
+static void pass_done(const Pass *pass, Unit *unit, void *context) {
+    PassState *state = context;
+    const char *dump = state->options ? state->options->dump : NULL;
+    state->differentiated |= !strcmp(pass->name, "gradient");
+    if (state->options && state->options->time)
+        fprintf(stderr, "%9.3f ms  pass %s\n", 1e3 * (clock_now() - state->since), pass->name);
+    graph_verify(unit, state->differentiated ? 1 : 0);
+    if (dump && (!strcmp(dump, "all") || !strcmp(dump, pass->name))) {
+        fprintf(stderr, "# after %s\n", pass->name);
+        graph_print(stderr, unit);
+    }
+    state->since = clock_now();
+}
+
+static bool pass_known(const char *name) {
+    for (int i = 0; i < pass_count; i++)
+        if (!strcmp(pass_table[i].name, name)) return true;
+    diag_error((Span){0}, "E0712", "there is no pass '%s'", name);
+    for (int i = 0; i < pass_count; i++)
+        diag_note((Span){0}, "%s: %s", pass_table[i].name, pass_table[i].purpose);
+    return false;
+}
+
+static bool stage_pass(Work *work) {
+    const char *dump = work->options ? work->options->dump : NULL;
+    if ((work->stop && !pass_known(work->stop)) ||
+        (dump && strcmp(dump, "all") && !pass_known(dump)))
+        return false;
+    PassState state = {work->options, clock_now(), false};
+    pass_run(work->unit, work->stop, pass_done, &state);
+    return true;
+}
+
+typedef struct Stage {
+    const char *name;
+    bool (*run)(Work *work);
+} Stage;
+static const Stage stage_table[STAGE_COUNT] = {
+    [STAGE_LOAD] = {"read and parse", stage_load},
+    [STAGE_ELAB] = {"elaborate", stage_elab},
+    [STAGE_PASS] = {"passes", stage_pass},
+};
+
+bool stages_run(Work *work, StageId last) {
+    for (; work->done <= (int)last; work->done++) {
+        const Stage *stage = &stage_table[work->done];
+        double start = clock_now();
+        bool fine = stage->run(work);
+        if (work->options && work->options->time)
+            fprintf(stderr, "%9.3f ms  %s\n", 1e3 * (clock_now() - start), stage->name);
+        if (!fine || diag_errors() > 0) return false;
+    }
+    return true;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of elab/ share: values of the language at compile time and the elaborator's state.
+ * Needs elab.h. Not seen outside this folder. */
+#ifndef GRADUS_ELAB_INTERNAL_H
+#define GRADUS_ELAB_INTERNAL_H
+#include "elab.h"
+
+enum { LIVE_DIMS = 30, USE_DEPTH = 64, USES_AT_MOST = 200000 };
+
+/* ---- Values. A NUMBER is a scalar over the dimensions that are bound where it stands; `known` says
+ * that it is a compile-time constant as well (`num`), even where its run-time form `s` can be set.
+ * A TENSOR is a node, of which the first `npre` coordinates are fixed by dimensions bound outside. */
+typedef enum ValueKind {
+    VAL_ERROR, /* already diagnosed: everything made of it is silent */
+    VAL_NONE,
+    VAL_STRING,
+    VAL_NUMBER,
+    VAL_TENSOR,
+    VAL_DEF,    /* defs waiting for arguments, in a chain */
+    VAL_TUPLE,
+    VAL_FAMILY, /* one tensor for each parameter; stands for that of the current one */
+    VAL_EXAMPLE /* `example` */
+} ValueKind;
+
+typedef struct Value Value;
+typedef struct Offer { /* a named argument */
+    Name name;
+    Value *value;
+    Span at;
+    bool seen; /* matched by a formal argument */
+} Offer;
+typedef struct Stage { /* a def, model or built-in function and the arguments given so far */
+    const Decl *decl;
+    Name builtin; /* where decl is NULL */
+    VEC(Value *) given;
+    VEC(Offer) named;
+    const Expr *site;
+    Span at;
+} Stage;
+struct Value {
+    ValueKind kind;
+    bool known, truth;
+    bool fixed; /* a number offered by a def (fan_in): no hyperparameter of its own */
+    Span at;
+    double num;
+    const Scalar *s;
+    Node *node;
+    int npre;
+    const Ix *pre[MAX_RANK];
+    const Name *axes; /* declared index names, or NULL; a pack's are all its name */
+    const char *text;
+    VEC(Stage) stages;
+    VEC(Value *) items;
+};
+typedef VEC(Value *) ValueList;
+
+typedef struct Extents { /* what a name in a header stands for */
+    bool pack;
+    int n;
+    int64_t ext[MAX_RANK];
+    Span at;          /* the header */
+    const char *whose; /* "x" */
+} Extents;
+
+typedef struct Bind { /* a bound index, or a run of them */
+    Name name;
+    bool pack, known, masked, placed; /* placed: has dimensions */
+    int n;
+    int64_t ext[MAX_RANK];
+    int dim[MAX_RANK];
+    Span at;
+    Span from; /* what decided its range */
+    const char *whose;
+} Bind;
+
+/* One use of a def or model: its names. */
+typedef struct Scope {
+    const Decl *decl;
+    Map values, primed, extents; /* Name -> Value*, Value*, Extents* */
+    Map draws;                   /* text of a place -> count */
+    Map gone;                    /* indices that were bound before, for messages */
+    Name path, hyper;            /* prefixes of parameters and of hyperparameters */
+    Value *result;
+    Value *at;       /* of `at e` */
+    bool stop_at_at; /* only as far as `at` */
+    int table;       /* depth at which uses are rows of the layer table */
+} Scope;
+
+/* The statement or argument being evaluated. */
+typedef struct Frame {
+    int nlhs, lhs[LIVE_DIMS]; /* dimensions of the left-hand side (outer ones first) */
+    bool anon_ok;             /* a tensor without brackets may stand for all its elements */
+    int nanon;                /* -1: not known yet */
+    int anon[MAX_RANK];
+    Span anon_from;
+    Name target;
+    bool shared;
+    Name use; /* name of the value that is being made, for paths */
+    int uses, with_params; /* defs used in making it, and those with parameters */
+} Frame;
+
+typedef struct Use {
+    const Decl *decl;
+    Span at;
+} Use;
+
+typedef struct ParamRec {
+    Node *leaf, *init, *forward; /* forward: what the model reads instead (`at e`), or NULL */
+    bool frozen;
+} ParamRec;
+typedef struct StateRec {
+    Node *leaf, *init;
+} StateRec;
+typedef struct FitRec {
+    Node *leaf, *next;
+    double start;
+    int level;
+} FitRec;
+typedef struct Clause { /* a `predict` clause of a loss */
+    Name name;
+    Node *node, *output; /* output: the first argument of the def it stands in */
+} Clause;
+
+typedef enum Mode { MODE_EVAL, MODE_STEP, MODE_INIT, MODE_UPDATE, MODE_EPOCH, MODE_SPLIT } Mode;
+
+typedef struct Elab {
+    Arena *arena;
+    Graph *g;
+    const Module *module;
+    Unit *unit;
+    Mode mode;
+    bool training;
+    Scope *scope;
+    Frame *frame;
+    VEC(Bind) binds;
+    int bind_base;
+    VEC(Use) uses;
+    int64_t nuses;
+    uint32_t dims_used;
+    int64_t extent[32];
+    int quiet; /* > 0: no messages */
+    int failed; /* errors since the start */
+    Map params, states, fits; /* path -> record */
+    VEC(ParamRec *) param_list;
+    VEC(StateRec *) state_list;
+    VEC(FitRec *) fit_list;
+    VEC(Result) updates; /* NEXT of states in this mode */
+    VEC(const Scalar *) stops;
+    VEC(Clause) clauses;
+    Map settable; /* path -> Hyper* */
+    Map site_names, ordinals, visits; /* paths of uses; see name_use */
+    Map has_params;                   /* Decl* -> 1 no, 2 yes, 3 being looked at */
+    int member, members;              /* of a family; in_weights: inside a `weights` reduction */
+    bool in_weights;
+    int64_t family_reads;
+    Map member_values; /* Value* that depend on the current member */
+    /* the training */
+    const Decl *model, *train, *data;
+    Scope *model_scope;
+    ValueList model_inputs, model_outputs;
+    Value *look_at; /* the last `at e` of a look ahead */
+    Map targets; /* Param* of an output -> Node* */
+    Map metrics; /* names known to `validation.NAME` */
+} Elab;
+
+/* ---- context.c: messages, dimensions, names */
+bool fail(Elab *e, Span at, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* false where kept quiet */
+void fail_note(Elab *e, Span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void fail_help(Elab *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int dim_new(Elab *e, int64_t extent, Span at); /* -1 where there are too many */
+void dim_free(Elab *e, int dim);
+const char *shape_text(Elab *e, int rank, const int64_t *extent);
+Name path_join(Name prefix, Name name);
+/* The path of a use of `kind` at `site`: kind and ordinal, or the name of the value. */
+Name name_use(Elab *e, const void *site, Name kind);
+void count_uses(Elab *e, const Expr *expr, int *uses, int *with_params);
+bool decl_has_params(Elab *e, const Decl *decl);
+bool decl_structural(const Decl *decl, Name arg, bool integer);
+uint32_t hash_place(const char *text);
+Scope *scope_new(Elab *e, const Decl *decl, Name path, Name hyper);
+Frame frame_new(void);
+Node *hyper_leaf(Elab *e, const char *name);
+Value *hyper_value(Elab *e, const char *name, Span at);
+Node *live_leaf(Elab *e);
+Value *settable_value(Elab *e, Value *v, Name path);
+double scalar_at_start(const Scalar *s); /* value of a wide scalar before the first step */
+
+/* ---- value.c */
+Value *value_new(Elab *e, ValueKind kind, Span at);
+Value *value_error(Elab *e);
+Value *value_const(Elab *e, double x, Span at);
+Value *value_scalar(Elab *e, const Scalar *s, Span at);
+Value *value_truth(Elab *e, bool x, Span at);
+Value *value_node(Elab *e, Node *node, Span at); /* tensor, or number where its rank is 0 */
+int value_rank(const Value *v);
+const int64_t *value_extent(const Value *v);
+const char *value_text(Elab *e, const Value *v); /* "[20, 24, 24]", "a number", "a def" */
+/* As one number at the bound indices; an error elsewhere. */
+Value *value_number(Elab *e, Value *v, Span at);
+Value *value_condition(Elab *e, Value *v, Span at);
+bool value_integer(const Value *v, int64_t *out);
+Value *num_op(Elab *e, Op op, Value *a, Value *b, Value *c, Span at);
+const Scalar *op_hoisted(Elab *e, Op op, const Scalar *a, const Scalar *b, const Scalar *c);
+/* The node of `s` over the given dimensions in order, a reduction over the next ones. */
+Node *make_node(Elab *e, const Scalar *s, int rank, int nred, const int *dims, Reduce reduce,
+                bool over_batch, Name label, Span at);
+const Scalar *read_dims(Elab *e, Node *node, const int *dims);
+/* What an unbracketed binding or a def's value keeps: a node of its own over what it depends on. */
+Value *value_settle(Elab *e, Value *v, Name label, Span at);
+/* The whole value as a node without free dimensions; NULL after an error. */
+Node *value_whole(Elab *e, Value *v, Name label, Span at);
+
+/* ---- index.c */
+bool extent_eval(Elab *e, const Expr *expr, int64_t *out);
+const Ix *ix_expr(Elab *e, const Expr *expr);
+Bind *bind_find(Elab *e, Name name);
+bool bind_push(Elab *e, const Index *index); /* false after an error; the range may be unknown */
+void bind_infer(Elab *e, int first, const Expr *expr);
+bool bind_finish(Elab *e, int first); /* ranges left open, dimensions */
+void bind_pop(Elab *e, int first);    /* frees dimensions */
+bool index_resolve(Elab *e, const Index *index, int *n, int64_t *ext); /* in params and states */
+Extents *extents_find(Elab *e, Name name);
+int static_truth(Elab *e, const Expr *expr); /* 1, 0, or -1 where not known */
+
+/* ---- expr.c, read.c, reduce.c */
+Value *eval(Elab *e, const Expr *expr);
+Value *eval_number(Elab *e, const Expr *expr);
+Value *eval_arg(Elab *e, const Expr *expr);      /* a value on its own: argument, chain, tuple item */
+Value *eval_callable(Elab *e, const Expr *expr); /* always the def, never its value */
+Value *eval_with(Elab *e, const Expr *expr, Frame frame, Name label); /* settled, in this frame */
+void frame_end(Elab *e, Frame *outer);            /* frees the unnamed dimensions */
+Value *find_value(Elab *e, Name name); /* locals; NULL where absent */
+Value *find_primed(Elab *e, Name name);
+Value *eval_field(Elab *e, const Expr *expr);
+const char *field_text(Elab *e, const Expr *expr); /* "trunk.*.b"; NULL where it is no path */
+void anon_prepare(Elab *e, const Expr *expr);
+Value *eval_read(Elab *e, const Expr *expr);
+Value *eval_reduce(Elab *e, const Expr *expr);
+Value *reduce_data(Elab *e, const Expr *expr, Reduce reduce, const Scalar *body, uint32_t reduced,
+                   double terms);
+double reduce_identity(Reduce reduce);
+uint32_t reduced_dims(const Elab *e, int first);
+int free_dims(const Scalar *s, uint32_t reduced, int *dims);
+
+/* ---- call.c, builtin.c */
+Value *eval_call(Elab *e, const Expr *expr, bool delay, bool callable);
+Value *eval_chain(Elab *e, const Expr *expr);
+Value *def_value(Elab *e, const Decl *decl, const Expr *site, Span at);
+Value *builtin_value(Elab *e, Name name, const Expr *site, Span at);
+bool builtin_known(Name name);
+bool builtin_draws(Name name);
+Value *builtin_call(Elab *e, Name name, Value **args, int n, Span at);
+/* Applies a VAL_DEF to leading arguments. path NULL: named by its place. */
+Value *apply(Elab *e, Value *def, Value **supplied, int n, Span at, Name path, Name hyper);
+Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at);
+int stage_missing(const Stage *stage, int supplied); /* required arguments not yet given */
+bool value_is_generator(const Value *v); /* wants nothing more: can be called as it stands */
+
+/* ---- def.c, state.c */
+Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Name hyper);
+bool bind_header(Elab *e, const Param *param, Value *value, Span at);
+void run_body(Elab *e, const StmtList *body);
+Scope *last_scope(Elab *e);
+void run_param(Elab *e, const Stmt *stmt);
+void run_state(Elab *e, const Stmt *stmt);
+void run_update(Elab *e, const Stmt *stmt);
+void run_where(Elab *e, const Stmt *stmt);
+/* The new value of a leaf as a node of its shape; NULL after an error. */
+Node *update_fits(Elab *e, const Value *v, const Node *leaf, Span at);
+Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label);
+void unavailable(Elab *e, Span at, const char *what);
+
+/* ---- model.c, train.c, update.c, data.c, program.c */
+bool model_inputs_make(Elab *e);
+/* Runs the model on `inputs`; its outputs and names in e->model_outputs, e->model_scope. */
+bool model_run(Elab *e, Value **inputs);
+Node *target_leaf(Elab *e, const Param *output);
+Value *model_call(Elab *e, const Decl *decl, Value **args, Span at);
+const Stmt *train_key(const Elab *e, const char *key);
+void train_config(Elab *e);
+void train_programs(Elab *e);
+Scope *train_scope(Elab *e);
+Value *train_value(Elab *e, const Stmt *stmt, Name label);
+Node *train_loss(Elab *e); /* per example, rank 0; NULL after an error */
+void train_metrics(Elab *e, Program *program);
+void train_epoch(Elab *e);
+Node *train_penalty(Elab *e);
+void update_look_ahead(Elab *e);
+void update_program(Elab *e, Program *step, Node *loss);
+int select_params(Elab *e, const Expr *selector, bool *chosen);
+void data_elaborate(Elab *e);
+Program *program_new(Elab *e, ProgramKind kind, const char *name);
+void program_value(Elab *e, Program *p, Name name, Node *node);
+void program_next(Elab *e, Program *p, Node *target, Node *node);
+void program_init(Elab *e);
+void program_fits(Elab *e);
+void unit_finish(Elab *e);
+Elab *elab_new(Arena *arena, const Module *module);
+#endif

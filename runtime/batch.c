@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ * Fills the inputs of a program: [block][element][16 lanes] from 16 rows of a source each; lanes
+ * without an example repeat the last one. Needs data.h. The team splits it by block and part. */
+#include "batch.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A block's elements are filled in parts, so that four blocks keep more than four threads busy. */
+enum { PARTS = 4 };
+
+/* What a pixel stands for, rounded once in the float type of the program. */
+static float pixel_float[256];
+static double pixel_double[256];
+
+static bool is_number(const GrBuffer *buffer) { return !strcmp(buffer->name, "example.number"); }
+static bool is_live(const GrBuffer *buffer) { return !strcmp(buffer->name, "live"); }
+
+bool batch_bind(Batch *batch, const GrModel *model, const GrProgram *program, char *mem,
+                const Data *data, Fault *fault) {
+    *batch = (Batch){.program = program, .mem = mem};
+    batch->fields = io_alloc((size_t)program->ninputs, sizeof *batch->fields);
+    for (int i = 0; i < program->ninputs; i++) {
+        const GrBuffer *buffer = &program->inputs[i];
+        if (is_live(buffer) || is_number(buffer)) continue;
+        if (!(batch->fields[i] = data_bind(data, model, buffer, fault))) return false;
+    }
+    for (int i = 0; i < 256; i++) {
+        pixel_float[i] = (float)i / 255.0f;
+        pixel_double[i] = (double)i / 255.0;
+    }
+    return true;
+}
+
+void batch_free(Batch *batch) {
+    free(batch->fields);
+    batch->fields = NULL;
+}
+
+int64_t batch_blocks(int64_t live) { return (live + GR_LANES - 1) / GR_LANES; }
+int64_t batch_units(const Batch *batch) { return batch_blocks(batch->live) * PARTS; }
+
+static uint32_t lane_example(const Batch *batch, int64_t block, int lane) {
+    int64_t at = block * GR_LANES + lane;
+    return batch->examples[at < batch->live ? at : batch->live - 1];
+}
+
+/* to[element][lane] = VALUE of rows[lane][element]: 16 streams in, one out. */
+#define FILL(NAME, TO, FROM, VALUE)                                                                \
+    static void NAME(TO *restrict to, const FROM *const rows[GR_LANES], int64_t from,              \
+                     int64_t end) {                                                                \
+        for (int64_t element = from; element < end; element++)                                     \
+            for (int lane = 0; lane < GR_LANES; lane++) {                                          \
+                FROM x = rows[lane][element];                                                      \
+                to[element * GR_LANES + lane] = VALUE;                                             \
+            }                                                                                      \
+    }
+FILL(fill_real_float, float, double, (float)x)
+FILL(fill_real_double, double, double, x)
+FILL(fill_pixel_float, float, unsigned char, pixel_float[x])
+FILL(fill_pixel_double, double, unsigned char, pixel_double[x])
+FILL(fill_byte_float, float, unsigned char, (float)x)
+FILL(fill_byte_double, double, unsigned char, (double)x)
+
+#define ROWS(TYPE)                                                                                 \
+    const TYPE *rows[GR_LANES];                                                                    \
+    for (int lane = 0; lane < GR_LANES; lane++)                                                    \
+        rows[lane] = (const TYPE *)field->first +                                                  \
+                     (int64_t)lane_example(batch, block, lane) * field->stride
+
+static void fill_field(const Batch *batch, const DataField *field, const GrBuffer *buffer,
+                       int64_t block, int64_t from, int64_t end) {
+    char *to = batch->mem + buffer->offset + block * buffer->count * GR_LANES * buffer->bytes;
+    bool wide = buffer->bytes == 8;
+    if (field->kind == FIELD_REAL) {
+        ROWS(double);
+        if (wide)
+            fill_real_double((double *)to, rows, from, end);
+        else
+            fill_real_float((float *)to, rows, from, end);
+        return;
+    }
+    ROWS(unsigned char);
+    if (field->kind == FIELD_PIXEL && wide)
+        fill_pixel_double((double *)to, rows, from, end);
+    else if (field->kind == FIELD_PIXEL)
+        fill_pixel_float((float *)to, rows, from, end);
+    else if (wide)
+        fill_byte_double((double *)to, rows, from, end);
+    else
+        fill_byte_float((float *)to, rows, from, end);
+}
+
+/* `live` or the example's number, one value a lane. */
+static void fill_special(const Batch *batch, const GrBuffer *buffer, int64_t block) {
+    char *to = batch->mem + buffer->offset + block * GR_LANES * buffer->bytes;
+    for (int lane = 0; lane < GR_LANES; lane++) {
+        double value = is_number(buffer) ? lane_example(batch, block, lane)
+                                         : block * GR_LANES + lane < batch->live;
+        if (buffer->bytes == 8)
+            ((double *)to)[lane] = value;
+        else
+            ((float *)to)[lane] = (float)value;
+    }
+}
+
+/* What draws know of each example. */
+static void fill_draws(const Batch *batch, int64_t block) {
+    const GrProgram *program = batch->program;
+    for (int lane = 0; lane < GR_LANES; lane++) {
+        uint32_t example = lane_example(batch, block, lane);
+        int64_t at = block * GR_LANES + lane;
+        if (program->number_offset >= 0)
+            ((uint32_t *)(batch->mem + program->number_offset))[at] = example;
+        if (program->presentation_offset >= 0)
+            ((uint32_t *)(batch->mem + program->presentation_offset))[at] =
+                batch->presented ? batch->presented[example] : 0;
+    }
+}
+
+void batch_fill(void *context, int64_t from, int64_t to) {
+    const Batch *batch = context;
+    for (int64_t unit = from; unit < to; unit++) {
+        int64_t block = unit / PARTS, part = unit % PARTS;
+        for (int i = 0; i < batch->program->ninputs; i++) {
+            const GrBuffer *buffer = &batch->program->inputs[i];
+            if (batch->fields[i])
+                fill_field(batch, batch->fields[i], buffer, block, buffer->count * part / PARTS,
+                           buffer->count * (part + 1) / PARTS);
+            else if (!part)
+                fill_special(batch, buffer, block);
+        }
+        if (!part) fill_draws(batch, block);
+    }
+}
+
+void batch_run(Batch *batch, Team *team) {
+    TeamWork work = {.program = batch->program, .mem = batch->mem,
+                     .blocks = batch_blocks(batch->live), .prepare = batch_fill,
+                     .context = batch, .prepare_units = batch_units(batch)};
+    team_run(team, &work);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT
+ * Checked input and output: whole files in, gzip unpacked, files out that appear whole or not at
+ * all; each failure says what to do. Needs libc and zlib. Knows nothing of formats or models. */
+#define _GNU_SOURCE
+#include "io.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { BUFFER = 1 << 20 };
+
+bool fault_set(Fault *fault, int code, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    fault->code = code;
+    vsnprintf(fault->text, sizeof fault->text, format, list);
+    va_end(list);
+    return false;
+}
+
+void *io_alloc(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size ? size : 1);
+    if (!memory) {
+        fprintf(stderr, "error: out of memory for %zu x %zu bytes\n", count, size);
+        exit(GR_FAILED);
+    }
+    return memory;
+}
+
+char *io_format(const char *format, ...) {
+    va_list list;
+    char *text = NULL;
+    va_start(list, format);
+    if (vasprintf(&text, format, list) < 0) {
+        fprintf(stderr, "error: out of memory for a message\n");
+        exit(GR_FAILED);
+    }
+    va_end(list);
+    return text;
+}
+
+bool io_exists(const char *path) { return access(path, F_OK) == 0; }
+
+double io_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* What a user can do about the current errno. */
+static const char *advice(int error) {
+    switch (error) {
+    case ENOSPC:
+    case EDQUOT: return "the disk is full: free some space or choose another folder with --out";
+    case EFBIG: return "the file would be larger than allowed here (see `ulimit -f`)";
+    case EACCES:
+    case EPERM: return "no permission: choose another folder or change its mode";
+    case EROFS: return "the file system is read-only: choose another folder with --out";
+    case ENOENT: return "there is no such file or folder";
+    case EISDIR: return "it is a folder; a file is wanted";
+    default: return strerror(error);
+    }
+}
+
+bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *fault) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fault_set(fault, GR_BAD_DATA, "%s: cannot be opened: %s", path, advice(errno));
+    struct stat status;
+    if (fstat(fd, &status) || S_ISDIR(status.st_mode)) {
+        close(fd);
+        return fault_set(fault, GR_BAD_DATA, "%s: cannot be read: %s", path, advice(EISDIR));
+    }
+    size_t room = status.st_size > 0 ? (size_t)status.st_size + 1 : 65536, used = 0;
+    unsigned char *buffer = io_alloc(room, 1);
+    for (;;) {
+        if (used + 1 >= room && !(buffer = realloc(buffer, room *= 2))) {
+            close(fd);
+            return fault_set(fault, GR_FAILED, "%s: out of memory while reading", path);
+        }
+        ssize_t got = read(fd, buffer + used, room - used - 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) {
+            int error = errno;
+            close(fd);
+            free(buffer);
+            return fault_set(fault, GR_BAD_DATA, "%s: reading failed after %zu bytes: %s", path,
+                             used, advice(error));
+        }
+        if (!got) break;
+        used += (size_t)got;
+    }
+    close(fd);
+    /* A pipe has size 0; a plain file that gave less than it said was cut while we read. */
+    if (S_ISREG(status.st_mode) && used < (size_t)status.st_size) {
+        free(buffer);
+        return fault_set(fault, GR_BAD_DATA,
+                         "%s: only %zu of %lld bytes could be read: is it still being written?",
+                         path, used, (long long)status.st_size);
+    }
+    buffer[used] = 0;
+    *bytes = buffer;
+    *size = used;
+    return true;
+}
+
+bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fault) {
+    if (*size < 2 || (*bytes)[0] != 0x1f || (*bytes)[1] != 0x8b) return true;
+    z_stream stream = {0};
+    if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
+        return fault_set(fault, GR_FAILED, "%s: zlib cannot start", name);
+    size_t room = *size * 4 + 65536, used = 0, taken = 0;
+    unsigned char *out = io_alloc(room, 1);
+    const char *wrong = NULL;
+    for (;;) {
+        size_t left = *size - taken, space = room - used - 1;
+        stream.next_in = *bytes + taken;
+        stream.avail_in = left > INT_MAX ? INT_MAX : (uInt)left;
+        stream.next_out = out + used;
+        stream.avail_out = space > INT_MAX ? INT_MAX : (uInt)space;
+        uInt in_before = stream.avail_in, out_before = stream.avail_out;
+        int code = inflate(&stream, Z_NO_FLUSH);
+        taken += in_before - stream.avail_in;
+        used += out_before - stream.avail_out;
+        if (code == Z_STREAM_END) {
+            if (taken == *size) break;
+            /* Another member may follow (RFC 1952, 2.2); anything else does not belong here. */
+            if (*size - taken < 2 || (*bytes)[taken] != 0x1f || (*bytes)[taken + 1] != 0x8b) {
+                wrong = "bytes that are not gzip follow its end";
+                break;
+            }
+            inflateReset(&stream);
+        } else if (code == Z_OK || code == Z_BUF_ERROR) {
+            if (used + 1 < room && taken == *size) {
+                wrong = "the gzip data ends early: the file is truncated; fetch it again";
+                break;
+            }
+            if (used + 1 >= room && !(out = realloc(out, room *= 2))) {
+                wrong = "out of memory while unpacking";
+                break;
+            }
+        } else {
+            wrong = "the gzip data is damaged; fetch the file again";
+            break;
+        }
+    }
+    inflateEnd(&stream);
+    if (wrong) {
+        free(out);
+        return fault_set(fault, GR_BAD_DATA, "%s: %s", name, wrong);
+    }
+    out[used] = 0;
+    free(*bytes);
+    *bytes = out;
+    *size = used;
+    return true;
+}
+
+bool io_make_folder(const char *path, Fault *fault) {
+    char *copy = io_format("%s", path);
+    for (char *at = copy + 1; *copy; at++) {
+        if (*at && *at != '/') continue;
+        char kept = *at;
+        *at = 0;
+        if (mkdir(copy, 0777) && errno != EEXIST) {
+            bool ok = fault_set(fault, GR_FAILED, "%s: the folder cannot be made: %s", copy,
+                                advice(errno));
+            free(copy);
+            return ok;
+        }
+        *at = kept;
+        if (!kept) break;
+    }
+    free(copy);
+    return true;
+}
+
+bool io_check_folder(const char *path, Fault *fault) {
+    struct stat status;
+    if (stat(path, &status))
+        return fault_set(fault, GR_FAILED, "%s: cannot be used for results: %s", path,
+                         advice(errno));
+    if (!S_ISDIR(status.st_mode))
+        return fault_set(fault, GR_FAILED, "%s: is a file; a folder is wanted for results", path);
+    if (access(path, W_OK | X_OK))
+        return fault_set(fault, GR_FAILED, "%s: results cannot be written here: %s", path,
+                         advice(errno));
+    return true;
+}
+
+bool writer_open(Writer *writer, const char *path, Fault *fault) {
+    writer->path = io_format("%s", path);
+    writer->temporary = io_format("%s.%ld.tmp", path, (long)getpid());
+    writer->buffer = io_alloc(BUFFER, 1);
+    writer->used = 0;
+    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (writer->fd >= 0) return true;
+    fault_set(fault, GR_FAILED, "%s: cannot be written: %s", path, advice(errno));
+    writer_abandon(writer);
+    return false;
+}
+
+void writer_abandon(Writer *writer) {
+    if (writer->fd >= 0) {
+        close(writer->fd);
+        unlink(writer->temporary);
+    }
+    free(writer->path);
+    free(writer->temporary);
+    free(writer->buffer);
+    *writer = (Writer){.fd = -1};
+}
+
+static bool write_all(Writer *writer, const unsigned char *bytes, size_t size, Fault *fault) {
+    while (size) {
+        ssize_t put = write(writer->fd, bytes, size > INT_MAX ? INT_MAX : size);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) {
+            bool before = io_exists(writer->path);
+            return fault_set(fault, GR_FAILED, "%s: writing failed: %s%s", writer->path,
+                             advice(errno), before ? "; the old file stays as it was" : "");
+        }
+        bytes += put;
+        size -= (size_t)put;
+    }
+    return true;
+}
+
+static bool flush(Writer *writer, Fault *fault) {
+    size_t used = writer->used;
+    writer->used = 0;
+    return write_all(writer, writer->buffer, used, fault);
+}
+
+bool writer_put(Writer *writer, const void *bytes, size_t size, Fault *fault) {
+    if (writer->used + size > BUFFER && !flush(writer, fault)) return false;
+    if (size > BUFFER) return write_all(writer, bytes, size, fault);
+    memcpy(writer->buffer + writer->used, bytes, size);
+    writer->used += size;
+    return true;
+}
+
+bool writer_commit(Writer *writer, Fault *fault) {
+    bool ok = flush(writer, fault);
+    if (ok && fsync(writer->fd))
+        ok = fault_set(fault, GR_FAILED, "%s: writing failed: %s", writer->path, advice(errno));
+    if (ok && rename(writer->temporary, writer->path))
+        ok = fault_set(fault, GR_FAILED, "%s: cannot be put in place: %s", writer->path,
+                       advice(errno));
+    if (!ok) {
+        writer_abandon(writer);
+        return false;
+    }
+    /* The new name is safe on disk only when the folder is (some file systems refuse: harmless). */
+    char *slash = strrchr(writer->path, '/');
+    char *folder = slash ? io_format("%.*s", (int)(slash - writer->path + 1), writer->path)
+                         : io_format(".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+    close(writer->fd);
+    writer->fd = -1;
+    writer_abandon(writer);
+    return true;
+}

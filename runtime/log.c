@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * The log of a training: JSON Lines, one record an update, an epoch, and the end. Needs json.h.
+ * What depends on the machine or the clock stands apart, in "machine" and "time". */
+#include "json.h"
+#include "run.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* JSON has no infinities: what is not finite is null. */
+static void put_number(FILE *file, double value, int bytes) {
+    char text[NUMBER_TEXT];
+    fputs(isfinite(value) ? number_text(value, bytes, text) : "null", file);
+}
+
+static void put_text(FILE *file, const char *name, const char *text) {
+    fprintf(file, ",\"%s\":", name);
+    json_quote(file, text);
+}
+
+bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault) {
+    const Options *options = run->options;
+    *log = (Log){.path = options->log};
+    if (!log->path) return true;
+    log->file = fopen(log->path, resumed_step ? "a" : "w");
+    if (!log->file)
+        return fault_set(fault, GR_FAILED, "%s: the log cannot be written: %s", log->path,
+                         strerror(errno));
+    FILE *file = log->file;
+    fputs("{\"type\":\"header\"", file);
+    put_text(file, "version", run->model->compiler);
+    put_text(file, "model", run->model->name);
+    fprintf(file, ",\"model_hash\":\"%016" PRIx64 "\",\"data_hash\":\"%016" PRIx64 "\"",
+            run->model->model_hash, run_data_hash(run));
+    fprintf(file, ",\"seed\":%" PRIu64 ",\"batch\":%" PRId64 ",\"float_bytes\":%d", run->seed,
+            run->model->batch, run->model->float_bytes);
+    if (resumed_step) fprintf(file, ",\"resumed_step\":%" PRId64, resumed_step);
+    fputs(",\"settings\":{", file);
+    for (int i = 0; i < options->nsettings; i++) {
+        if (i) fputc(',', file);
+        json_quote(file, options->settings[i].name);
+        fputc(':', file);
+        put_number(file, options->settings[i].value, 8);
+    }
+    fputs("},\"machine\":{\"command\":[", file);
+    for (int i = 0; i < options->argc; i++) {
+        if (i) fputc(',', file);
+        json_quote(file, options->argv[i]);
+    }
+    fprintf(file, "],\"threads\":%d", run->team->threads);
+    put_text(file, "cpu", run->model->cpu);
+    fputs("}}\n", file);
+    return true;
+}
+
+void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes) {
+    if (!log->file) return;
+    fprintf(log->file, "{\"type\":\"step\",\"step\":%" PRId64 ",\"epoch\":%" PRId64 ",\"loss\":",
+            step, epoch);
+    put_number(log->file, loss, bytes);
+    fputs("}\n", log->file);
+}
+
+/* ,"validation":{"loss":…,…} for every set in metrics. */
+static void put_metrics(FILE *file, const Metrics *metrics) {
+    for (int i = 0; i < metrics->count; i++) {
+        const char *set = metrics->item[i].set;
+        bool seen = false;
+        for (int j = 0; j < i; j++) seen |= !strcmp(metrics->item[j].set, set);
+        if (seen) continue;
+        fprintf(file, ",\"%s\":{", set);
+        bool first = true;
+        for (int j = i; j < metrics->count; j++) {
+            if (strcmp(metrics->item[j].set, set) != 0) continue;
+            if (!first) fputc(',', file);
+            first = false;
+            json_quote(file, metrics->item[j].name);
+            fputc(':', file);
+            put_number(file, metrics->item[j].value, 8);
+        }
+        fputc('}', file);
+    }
+}
+
+void log_epoch(Log *log, const Progress *progress, double seconds, double examples_per_second) {
+    if (!log->file) return;
+    fprintf(log->file, "{\"type\":\"epoch\",\"epoch\":%" PRId64 ",\"step\":%" PRId64,
+            progress->epoch + 1, progress->step);
+    put_metrics(log->file, &progress->metrics);
+    fprintf(log->file, ",\"time\":{\"seconds\":%.3f,\"examples_per_second\":%.1f}}\n", seconds,
+            examples_per_second);
+    fflush(log->file);
+}
+
+void log_stop(Log *log, const Progress *progress, const char *reason) {
+    if (!log->file) return;
+    fputs("{\"type\":\"stop\"", log->file);
+    put_text(log->file, "reason", reason);
+    fprintf(log->file, ",\"step\":%" PRId64 ",\"epoch\":%" PRId64, progress->step, progress->epoch);
+    if (progress->has_best) {
+        fprintf(log->file, ",\"best_epoch\":%" PRId64 ",\"best_step\":%" PRId64,
+                progress->best_epoch, progress->best_step);
+        put_metrics(log->file, &progress->best_metrics);
+    }
+    fputs("}\n", log->file);
+}
+
+bool log_close(Log *log, Fault *fault) {
+    if (!log->file) return true;
+    bool bad = ferror(log->file) != 0;
+    bad |= fclose(log->file) != 0;
+    log->file = NULL;
+    if (!bad) return true;
+    return fault_set(fault, GR_FAILED, "%s: the log could not be written whole: %s", log->path,
+                     errno == ENOSPC ? "the disk is full" : strerror(errno));
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ * What the verbs share: memory, hyperparameters, data, initialization, evaluation. Needs the team,
+ * batches and data. Does not train. */
+#include "run.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void apply_fills(Run *run) {
+    for (int i = 0; i < run->model->nfills; i++) {
+        const GrFill *fill = &run->model->fills[i];
+        for (int64_t e = 0; e < fill->count; e++) {
+            if (fill->bytes == 8)
+                ((double *)(run->mem + fill->offset))[e] = fill->value;
+            else
+                ((float *)(run->mem + fill->offset))[e] = (float)fill->value;
+        }
+    }
+}
+
+bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Fault *fault) {
+    const char *out = options->out && *options->out ? options->out : ".";
+    const char *slash = !strcmp(out, ".") ? "" : "/";
+    *run = (Run){.model = model, .options = options, .team = team};
+    run->places = (DataPlaces){model->source_dir, options->data, getenv("GRADUS_DATA")};
+    run->seed = options->has_seed ? options->seed : model->seed;
+    run->best_path = io_format("%s%s%s.safetensors", *slash ? out : "", slash, model->name);
+    run->last_path = io_format("%s%s%s.last.safetensors", *slash ? out : "", slash, model->name);
+    run->sources = io_alloc((size_t)model->nsources, sizeof *run->sources);
+    run->sets = io_alloc((size_t)model->nsets, sizeof *run->sets);
+    run->mem = team_memory(model->memory);
+    if (!run->mem)
+        return fault_set(fault, GR_FAILED, "the model needs %.1f MB of memory, which is not there: "
+                         "a smaller batch needs less", (double)model->memory / 1e6);
+    apply_fills(run);
+    run_settings(run);
+    for (int i = 0; i < model->nhypers; i++) /* metrics: unknown before the first evaluation */
+        if (strchr(model->hypers[i].name, '.') && strncmp(model->hypers[i].name, "set:", 4) != 0)
+            run_hyper(run, model->hypers[i].name, NAN);
+    return true;
+}
+
+void run_close(Run *run) {
+    for (int i = 0; i < run->model->nsources; i++) data_close(&run->sources[i]);
+    for (int i = 0; i < run->model->nsets; i++) free(run->sets[i].examples);
+    free(run->sources);
+    free(run->sets);
+    free(run->best_path);
+    free(run->last_path);
+}
+
+void run_hyper(Run *run, const char *name, double value) {
+    for (int i = 0; i < run->model->nhypers; i++)
+        if (!strcmp(run->model->hypers[i].name, name))
+            *(double *)(run->mem + run->model->hypers[i].offset) = value;
+}
+
+void run_settings(Run *run) {
+    if (run->model->seed_offset >= 0)
+        *(uint64_t *)(run->mem + run->model->seed_offset) = run->seed;
+    for (int i = 0; i < run->model->nhypers; i++) {
+        const GrHyper *hyper = &run->model->hypers[i];
+        if (strncmp(hyper->name, "set:", 4) != 0) continue;
+        double value = NAN;
+        for (int s = 0; s < run->options->nsettings; s++)
+            if (!strcmp(run->options->settings[s].name, hyper->name + 4))
+                value = run->options->settings[s].value;
+        *(double *)(run->mem + hyper->offset) = value;
+    }
+    run_hyper(run, "data.count", (double)run->data_count);
+}
+
+const GrProgram *run_program(const Run *run, GrProgramKind kind) {
+    for (int i = 0; i < run->model->nprograms; i++)
+        if (run->model->programs[i].kind == (int32_t)kind) return &run->model->programs[i];
+    return NULL;
+}
+
+const Set *run_set(const Run *run, const char *name) {
+    for (int i = 0; i < run->model->nsets; i++)
+        if (!strcmp(run->model->sets[i].name, name) && run->sets[i].count) return &run->sets[i];
+    return NULL;
+}
+
+const GrBuffer *run_result(const GrProgram *program, const char *name) {
+    for (int i = 0; i < program->nresults; i++)
+        if (!strcmp(program->results[i].name, name)) return &program->results[i];
+    return NULL;
+}
+
+double run_value(const Run *run, const GrBuffer *buffer, int64_t example, int64_t element) {
+    int64_t at = element;
+    if (buffer->per_example)
+        at = (example / GR_LANES * buffer->count + element) * GR_LANES + example % GR_LANES;
+    const char *from = run->mem + buffer->offset;
+    return buffer->bytes == 8 ? ((const double *)from)[at] : (double)((const float *)from)[at];
+}
+
+void run_plain(Run *run, const GrProgram *program) {
+    TeamWork work = {.program = program, .mem = run->mem};
+    team_run(run->team, &work);
+}
+
+typedef void TakeChunk(Run *run, const GrProgram *program, int64_t from, int64_t live,
+                       void *context);
+
+/* Runs a program over `examples` in order, in chunks; `take` (may be NULL) looks at each chunk. */
+static bool run_over(Run *run, const GrProgram *program, const Data *data, const uint32_t *examples,
+                     int64_t count, TakeChunk *take, void *context, Fault *fault) {
+    Batch batch;
+    bool ok = batch_bind(&batch, run->model, program, run->mem, data, fault);
+    for (int64_t from = 0; ok && from < count; from += batch.live) {
+        batch.live = count - from < program->batch ? count - from : program->batch;
+        batch.examples = examples + from;
+        run_hyper(run, "count", (double)batch.live);
+        batch_run(&batch, run->team);
+        if (take) take(run, program, from, batch.live, context);
+    }
+    batch_free(&batch);
+    return ok;
+}
+
+/* ---- Data */
+
+typedef struct Splitting {
+    const GrBuffer *result;
+    uint8_t *belongs;
+} Splitting;
+
+static void take_split(Run *run, const GrProgram *program, int64_t from, int64_t live,
+                       void *context) {
+    (void)program;
+    Splitting *splitting = context;
+    for (int64_t i = 0; i < live; i++)
+        splitting->belongs[from + i] = run_value(run, splitting->result, i, 0) != 0;
+}
+
+static bool split_set(void *context, const GrProgram *program, Data *data, uint8_t *belongs,
+                      Fault *fault) {
+    Splitting splitting = {run_result(program, "split"), belongs};
+    if (!splitting.result)
+        return fault_set(fault, GR_FAILED, "program '%s' has no result 'split'", program->name);
+    uint32_t *all = io_alloc((size_t)data->count, sizeof *all);
+    for (int64_t i = 0; i < data->count; i++) all[i] = (uint32_t)i;
+    bool ok = run_over(context, program, data, all, data->count, take_split, &splitting, fault);
+    free(all);
+    return ok;
+}
+
+/* Marks the source of a set: its own, or that of the set it is taken from. */
+static void mark_sources(const GrModel *model, int set, bool *wanted) {
+    for (int depth = 0; set >= 0 && depth <= model->nsets; depth++) {
+        if (model->sets[set].taken_from < 0) wanted[model->sets[set].source] = true;
+        set = model->sets[set].taken_from;
+    }
+}
+
+bool run_read_data(Run *run, const char *name, Fault *fault) {
+    const GrModel *model = run->model;
+    bool *wanted = io_alloc((size_t)model->nsources, sizeof *wanted);
+    bool ok = true;
+    for (int i = 0; i < model->nsets; i++)
+        if (!name || !strcmp(name, model->sets[i].name)) mark_sources(model, i, wanted);
+    for (int i = 0; i < model->nsources && ok; i++)
+        if (wanted[i]) ok = data_open(&model->sources[i], &run->places, &run->sources[i], fault);
+    free(wanted);
+    ok = ok && sets_make(model, run->sources, run->sets, split_set, run, fault);
+    const Set *train = run_set(run, "train");
+    if (train) run->data_count = train->count;
+    run_hyper(run, "data.count", (double)run->data_count);
+    return ok;
+}
+
+uint64_t run_data_hash(const Run *run) {
+    uint64_t hash = 0;
+    for (int i = 0; i < run->model->nsources; i++)
+        if (run->sources[i].count)
+            hash = data_hash(hash, &run->sources[i].hash, sizeof run->sources[i].hash);
+    return hash;
+}
+
+bool run_init(Run *run, Fault *fault) {
+    const GrProgram *init = run_program(run, GR_INIT);
+    const Set *train = run_set(run, "train");
+    run_hyper(run, "step", 0);
+    run_hyper(run, "epoch", 0);
+    run_hyper(run, "progress", 0);
+    if (init) run_plain(run, init);
+    for (int i = 0; i < run->model->nprograms; i++) {
+        const GrProgram *fit = &run->model->programs[i];
+        if (fit->kind != GR_FIT || !train) continue;
+        if (!run_over(run, fit, train->data, train->examples, train->count, NULL, NULL, fault))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Evaluation */
+
+static void take_sums(Run *run, const GrProgram *program, int64_t from, int64_t live,
+                      void *context) {
+    (void)from;
+    double *sums = context;
+    for (int r = 0; r < program->nresults; r++) {
+        const GrBuffer *result = &program->results[r];
+        if (!result->per_example || result->rank) continue;
+        for (int64_t i = 0; i < live; i++) sums[r] += run_value(run, result, i, 0);
+    }
+}
+
+bool evaluate(Run *run, const Set *set, Metrics *metrics, Fault *fault) {
+    const GrProgram *program = run_program(run, GR_EVAL);
+    if (!program)
+        return fault_set(fault, GR_FAILED, "model '%s' has no training, so nothing to evaluate",
+                         run->model->name);
+    double *sums = io_alloc((size_t)program->nresults, sizeof *sums);
+    bool ok = run_over(run, program, set->data, set->examples, set->count, take_sums, sums, fault);
+    for (int r = 0; ok && r < program->nresults; r++)
+        if (program->results[r].per_example && !program->results[r].rank)
+            metrics_put(metrics, set->name, program->results[r].name,
+                        sums[r] / (double)set->count);
+    free(sums);
+    return ok;
+}
+
+const double *metrics_find(const Metrics *metrics, const char *set, const char *name) {
+    for (int i = 0; i < metrics->count; i++)
+        if (!strcmp(metrics->item[i].set, set) && !strcmp(metrics->item[i].name, name))
+            return &metrics->item[i].value;
+    return NULL;
+}
+
+void metrics_put(Metrics *metrics, const char *set, const char *name, double value) {
+    double *found = (double *)metrics_find(metrics, set, name);
+    if (found)
+        *found = value;
+    else if (metrics->count < MOST_METRICS)
+        metrics->item[metrics->count++] = (Metric){set, name, value};
+}
+
+void metrics_print(FILE *out, const Metrics *metrics, const char *set) {
+    fputs(set, out);
+    for (int i = 0; i < metrics->count; i++)
+        if (!strcmp(metrics->item[i].set, set))
+            fprintf(out, " %s %.5g", metrics->item[i].name, metrics->item[i].value);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ * The team: threads that wait for a program, run its phases over contiguous ranges of units, and
+ * meet at a barrier between phases. Needs OpenMP. Does not touch floating-point modes: denormals
+ * stay, so that the bits are those of the language. */
+#define _GNU_SOURCE
+#include "team.h"
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Below these a second thread costs more than it brings: waking and meeting take a few
+ * microseconds, in which one core does some hundred thousand operations. */
+static const double program_least = 2e5, phase_least = 4e4;
+enum { HUGE_PAGE = 2 << 20, LINE = 64 };
+
+static int64_t phase_units(const GrPhase *phase, int64_t blocks) {
+    return phase->kind == GR_SERIAL ? 1 : phase->kind == GR_BLOCKS ? blocks : phase->units;
+}
+
+static double phase_work(const GrPhase *phase, int64_t blocks) {
+    double work = phase->flops > phase->bytes / 4 ? phase->flops : phase->bytes / 4;
+    return phase->kind == GR_BLOCKS ? work * (double)blocks : work;
+}
+
+static bool phase_is_split(const GrPhase *phase, int64_t blocks) {
+    return phase->kind != GR_SERIAL && phase_units(phase, blocks) > 1 &&
+           phase_work(phase, blocks) >= phase_least;
+}
+
+static void run_range(const GrPhase *phase, const TeamWork *work, char *scratch, int thread,
+                      int threads) {
+    int64_t units = phase_units(phase, work->blocks);
+    int64_t grain = phase->kind == GR_UNITS && phase->grain > 1 ? phase->grain : 1;
+    int64_t grains = (units + grain - 1) / grain;
+    int64_t from = grains * thread / threads * grain, to = grains * (thread + 1) / threads * grain;
+    if (to > units) to = units;
+    if (from < to) phase->fn(work->mem, scratch, work->blocks, from, to);
+}
+
+/* All of it on the calling thread. */
+static void run_alone(Team *team, const TeamWork *work) {
+    if (work->prepare) work->prepare(work->context, 0, work->prepare_units);
+    for (int i = 0; work->program && i < work->program->nphases; i++) {
+        double start = team->profile ? io_now() : 0;
+        run_range(&work->program->phases[i], work, team->scratch[0], 0, 1);
+        if (team->profile) team->profile[i] += io_now() - start;
+    }
+}
+
+/* One thread's share. Phases that only thread 0 runs need no barrier between them. */
+static void run_share(Team *team, int thread) {
+    const TeamWork *work = team->work;
+    int threads = team->threads;
+    bool split_before = false;
+    if (work->prepare) {
+        int64_t units = work->prepare_units;
+        int64_t from = units * thread / threads, to = units * (thread + 1) / threads;
+        if (from < to) work->prepare(work->context, from, to);
+        split_before = true;
+    }
+    for (int i = 0; work->program && i < work->program->nphases; i++) {
+        const GrPhase *phase = &work->program->phases[i];
+        bool split = phase_is_split(phase, work->blocks);
+        if ((split || split_before || team->profile) && (i || split_before)) {
+#pragma omp barrier
+        }
+        double start = team->profile && !thread ? io_now() : 0;
+        if (split)
+            run_range(phase, work, team->scratch[thread], thread, threads);
+        else if (!thread)
+            run_range(phase, work, team->scratch[0], 0, 1);
+        if (team->profile) {
+#pragma omp barrier
+            if (!thread) team->profile[i] += io_now() - start;
+        }
+        split_before = split;
+    }
+}
+
+void team_run(Team *team, const TeamWork *work) {
+    double total = 0;
+    if (work->program)
+        for (int i = 0; i < work->program->nphases; i++)
+            total += phase_work(&work->program->phases[i], work->blocks);
+    else
+        total = program_least;
+    if (team->threads == 1 || total < program_least) {
+        run_alone(team, work);
+        return;
+    }
+    team->work = work;
+#pragma omp barrier
+    run_share(team, 0);
+#pragma omp barrier
+}
+
+/* A helper waits at the barrier (spinning a little, then asleep) for the next program. */
+static void help(Team *team, int thread) {
+    for (;;) {
+#pragma omp barrier
+        if (team->quit) return;
+        run_share(team, thread);
+#pragma omp barrier
+    }
+}
+
+static char *scratch_new(int64_t bytes) {
+    size_t size = ((size_t)bytes + LINE) / LINE * LINE;
+    char *memory = aligned_alloc(LINE, size);
+    if (!memory) {
+        fprintf(stderr, "error: out of memory for %zu bytes of scratch for a thread\n", size);
+        exit(GR_FAILED);
+    }
+    memset(memory, 0, size); /* by its own thread: the pages lie near it */
+    return memory;
+}
+
+void team_start(int threads, int64_t scratch_bytes, void (*body)(Team *team, void *context),
+                void *context) {
+    Team team = {.threads = threads, .scratch = io_alloc((size_t)threads, sizeof(char *))};
+    if (threads == 1) {
+        team.scratch[0] = scratch_new(scratch_bytes);
+        body(&team, context);
+    } else {
+        omp_set_dynamic(0);
+#pragma omp parallel num_threads(threads)
+        {
+            int thread = omp_get_thread_num();
+            if (!thread) team.threads = omp_get_num_threads();
+            team.scratch[thread] = scratch_new(scratch_bytes);
+#pragma omp barrier
+            if (thread) {
+                help(&team, thread);
+            } else {
+                body(&team, context);
+                team.quit = true;
+#pragma omp barrier
+            }
+        }
+    }
+    for (int i = 0; i < threads; i++) free(team.scratch[i]);
+    free(team.scratch);
+}
+
+char *team_memory(int64_t bytes) {
+    size_t size = ((size_t)bytes + LINE) / LINE * LINE;
+    if (size < 2 * HUGE_PAGE) {
+        char *memory = aligned_alloc(LINE, size);
+        return memory ? memset(memory, 0, size) : NULL;
+    }
+    char *memory = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    memory += -(uintptr_t)memory & (HUGE_PAGE - 1);
+    madvise(memory, size, MADV_HUGEPAGE); /* a wish; the run is correct without */
+    return memory;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT
+ * The training loop: epochs of shuffled steps, evaluation, best weights, stop rules, checkpoints.
+ * Needs run.h. Computes nothing of the model itself: programs do. */
+#include "run.h"
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double save_seconds = 30; /* at least this long between two checkpoints */
+
+/* FAILED: see the fault. */
+typedef enum Ending { GOING, FINISHED, STOPPED, INTERRUPTED, DIVERGED, FAILED } Ending;
+static const char *const ending_names[] = {"",            "finished", "stop rule",
+                                           "interrupted", "diverged", "failed"};
+
+typedef struct Training {
+    Run *run;
+    const GrProgram *step, *after; /* after: of an epoch, or NULL */
+    const GrBuffer *loss;
+    const Set *train, *chooser;    /* chooser: whose metric chooses the best weights, or NULL */
+    Batch batch;
+    uint32_t *order;
+    int64_t steps_per_epoch, usable, epochs;
+    Progress progress;
+    Progress safe;                 /* at the start of this epoch, for when it diverges */
+    char *safe_leaves;
+    Log log;
+    Bar bar;
+    int64_t examples;              /* done since the start of this process */
+    double saved, epoch_start;
+    int64_t epoch_examples;
+    Fault *fault;
+} Training;
+
+static volatile sig_atomic_t caught;
+
+static void catch(int number) { caught = number; }
+
+static void catch_signals(void) {
+    /* The second signal meets the default action again: it ends the process at once. */
+    struct sigaction action = {.sa_handler = catch, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- Setting up */
+
+static bool find_parts(Training *t) {
+    Run *run = t->run;
+    const GrModel *model = run->model;
+    t->step = run_program(run, GR_STEP);
+    t->after = run_program(run, GR_EPOCH);
+    t->train = run_set(run, "train");
+    if (!t->step || !t->train)
+        return fault_set(t->fault, GR_FAILED,
+                         "model '%s' has no training: add `train %s on DATA { … }` to %s",
+                         model->name, model->name, model->source_path);
+    t->loss = run_result(t->step, "loss");
+    if (!t->loss) return fault_set(t->fault, GR_FAILED, "the step gives no loss");
+    t->chooser = run_set(run, "validation");
+    if (!t->chooser && (t->chooser = run_set(run, "test")) && !run->options->quiet)
+        warn("there is no validation set: the best weights are chosen by the test set, so its "
+             "numbers flatter");
+    int64_t batch = t->step->batch;
+    t->steps_per_epoch = (t->train->count + (model->last_drop ? 0 : batch - 1)) / batch;
+    t->usable = model->last_drop ? t->steps_per_epoch * batch : t->train->count;
+    if (!t->steps_per_epoch)
+        return fault_set(t->fault, GR_BAD_DATA,
+                         "the training set has %lld examples, fewer than a batch of %lld, and "
+                         "last = \"drop\" leaves none: take a smaller batch",
+                         (long long)t->train->count, (long long)batch);
+    return true;
+}
+
+/* How many updates in all: asked for, else recorded, else the model's. */
+static int64_t total_steps(const Training *t) {
+    const Options *options = t->run->options;
+    const GrModel *model = t->run->model;
+    int64_t by_epochs = options->epochs * t->steps_per_epoch;
+    if (options->epochs && options->steps)
+        return options->steps < by_epochs ? options->steps : by_epochs;
+    if (options->steps) return options->steps;
+    if (options->epochs) return by_epochs;
+    if (t->progress.total) return t->progress.total;
+    return model->steps ? model->steps : model->epochs * t->steps_per_epoch;
+}
+
+static void set_metrics(Training *t) {
+    const Metrics *metrics = &t->progress.metrics;
+    for (int i = 0; i < metrics->count; i++) {
+        char name[256];
+        snprintf(name, sizeof name, "%s.%s", metrics->item[i].set, metrics->item[i].name);
+        run_hyper(t->run, name, metrics->item[i].value);
+    }
+}
+
+static bool start_weights(Training *t) {
+    Run *run = t->run;
+    const Options *options = run->options;
+    Progress *progress = &t->progress;
+    size_t persistent = (size_t)run->model->persistent;
+    progress->npresented = t->train->data->count;
+    progress->presented = io_alloc((size_t)progress->npresented, sizeof(uint32_t));
+    t->safe.presented = io_alloc((size_t)progress->npresented, sizeof(uint32_t));
+    progress->best = io_alloc(persistent, 1);
+    t->safe_leaves = io_alloc(persistent, 1);
+    if (!options->resume && !options->weights) return run_init(run, t->fault);
+    if (!options->resume) return checkpoint_load(run, options->weights, t->fault);
+    const char *path = options->resume_file ? options->resume_file : run->last_path;
+    if (!checkpoint_resume(run, path, progress, t->fault)) return false;
+    set_metrics(t);
+    return true;
+}
+
+/* ---- Keeping */
+
+static bool save(Training *t, const char *mem, const Progress *progress, bool best) {
+    t->saved = io_now();
+    if (!checkpoint_write_last(t->run, progress, mem, t->fault)) return false;
+    if (t->progress.has_best)
+        return checkpoint_write_best(t->run, &t->progress, t->progress.best, t->fault);
+    return !best || checkpoint_write_best(t->run, progress, mem, t->fault);
+}
+
+/* A checkpoint that cannot be written now is no reason to lose what is still in memory. */
+static void save_on_the_way(Training *t) {
+    if (save(t, t->run->mem, &t->progress, false)) return;
+    bar_clear(&t->bar);
+    warn("%s; training goes on", t->fault->text);
+    t->fault->code = GR_OK;
+}
+
+/* What to go back to when this epoch diverges. */
+static void keep_safe(Training *t) {
+    uint32_t *presented = t->safe.presented;
+    memcpy(t->safe_leaves, t->run->mem, (size_t)t->run->model->persistent);
+    memcpy(presented, t->progress.presented, (size_t)t->progress.npresented * sizeof *presented);
+    t->safe = t->progress;
+    t->safe.presented = presented;
+}
+
+static bool leaves_finite(const Run *run) {
+    for (int i = 0; i < run->model->nleaves; i++) {
+        const GrLeaf *leaf = &run->model->leaves[i];
+        if (leaf->kind == GR_STATE) continue; /* may hold infinity */
+        for (int64_t e = 0; e < leaf->buffer.count; e++)
+            if (!isfinite(run_value(run, &leaf->buffer, 0, e))) return false;
+    }
+    return true;
+}
+
+static void choose_best(Training *t) {
+    const GrModel *model = t->run->model;
+    Progress *progress = &t->progress;
+    const double *value = NULL;
+    if (t->chooser) {
+        const char *by = model->best ? model->best : "loss";
+        value = metrics_find(&progress->metrics, t->chooser->name, by);
+        if (!value) value = metrics_find(&progress->metrics, t->chooser->name, "loss");
+    }
+    if (!value || isnan(*value)) return;
+    bool better = model->best_max ? *value > progress->best_value : *value < progress->best_value;
+    if (progress->has_best && !better) return;
+    progress->has_best = true;
+    progress->best_value = *value;
+    progress->best_epoch = progress->epoch + 1;
+    progress->best_step = progress->step;
+    progress->best_metrics = progress->metrics;
+    memcpy(progress->best, t->run->mem, (size_t)model->persistent);
+}
+
+/* ---- Running */
+
+static void set_hypers(Training *t, int64_t live) {
+    Run *run = t->run;
+    const Progress *progress = &t->progress;
+    run_hyper(run, "step", (double)(progress->step + 1));
+    run_hyper(run, "epoch", (double)progress->epoch);
+    run_hyper(run, "steps_per_epoch", (double)t->steps_per_epoch);
+    run_hyper(run, "progress", (double)progress->step / (double)progress->total);
+    run_hyper(run, "count", (double)live);
+}
+
+static Ending one_step(Training *t) {
+    Run *run = t->run;
+    Progress *progress = &t->progress;
+    int64_t left = t->usable - progress->position;
+    t->batch.live = left < t->step->batch ? left : t->step->batch;
+    t->batch.examples = t->order + progress->position;
+    set_hypers(t, t->batch.live);
+    batch_run(&t->batch, run->team);
+    double loss = run_value(run, t->loss, 0, 0);
+    progress->step++;
+    log_step(&t->log, progress->step, progress->epoch, loss, t->loss->bytes);
+    if (!isfinite(loss)) return DIVERGED;
+    for (int64_t i = 0; i < t->batch.live; i++) progress->presented[t->batch.examples[i]]++;
+    progress->position += t->batch.live;
+    progress->loss_sum += loss * (double)t->batch.live;
+    progress->loss_count += t->batch.live;
+    t->examples += t->batch.live;
+    t->epoch_examples += t->batch.live;
+    bar_show(&t->bar, progress, t->epochs,
+             (progress->position + t->step->batch - 1) / t->step->batch, t->steps_per_epoch,
+             t->examples);
+    return caught ? INTERRUPTED : progress->step >= progress->total ? FINISHED : GOING;
+}
+
+static void make_order(Training *t) {
+    order_shuffle(t->order, t->train->count, t->run->seed, (uint32_t)t->progress.epoch);
+    for (int64_t i = 0; i < t->train->count; i++) t->order[i] = t->train->examples[t->order[i]];
+}
+
+static bool wants_train_metrics(const GrModel *model) {
+    for (int i = 0; i < model->nhypers; i++)
+        if (!strncmp(model->hypers[i].name, "train.", 6) &&
+            strcmp(model->hypers[i].name, "train.loss") != 0)
+            return true;
+    return false;
+}
+
+static bool evaluate_sets(Training *t) {
+    static const char *const others[] = {"validation", "test"};
+    Progress *progress = &t->progress;
+    progress->metrics.count = 0;
+    bar_clear(&t->bar);
+    if (wants_train_metrics(t->run->model) &&
+        !evaluate(t->run, t->train, &progress->metrics, t->fault))
+        return false;
+    metrics_put(&progress->metrics, "train", "loss",
+                progress->loss_sum / (double)progress->loss_count);
+    for (int i = 0; i < 2; i++) {
+        const Set *set = run_set(t->run, others[i]);
+        if (set && run_program(t->run, GR_EVAL) &&
+            !evaluate(t->run, set, &progress->metrics, t->fault))
+            return false;
+    }
+    set_metrics(t);
+    return true;
+}
+
+static void tell_epoch(Training *t) {
+    const Progress *progress = &t->progress;
+    double seconds = io_now() - t->epoch_start;
+    log_epoch(&t->log, progress, seconds, (double)t->epoch_examples / seconds);
+    if (t->run->options->quiet) return;
+    printf("epoch %lld/%lld  loss %.5g", (long long)progress->epoch + 1, (long long)t->epochs,
+           progress->loss_sum / (double)progress->loss_count);
+    for (int i = 0; i < t->run->model->nsets; i++) {
+        const char *set = t->run->model->sets[i].name;
+        if (!strcmp(set, "train") || !run_set(t->run, set)) continue;
+        fputs("  ", stdout);
+        metrics_print(stdout, &progress->metrics, set);
+    }
+    printf("  %.1f s\n", seconds);
+    fflush(stdout);
+}
+
+/* The epoch's end: evaluate, keep the best, ask the stop rule. */
+static Ending end_epoch(Training *t, Ending ending) {
+    Run *run = t->run;
+    Progress *progress = &t->progress;
+    if (!evaluate_sets(t)) return FAILED;
+    if (!leaves_finite(run)) return DIVERGED;
+    tell_epoch(t);
+    choose_best(t);
+    if (t->after) {
+        const GrBuffer *stop = run_result(t->after, "stop");
+        run_plain(run, t->after);
+        if (stop && run_value(run, stop, 0, 0) != 0) ending = STOPPED;
+    }
+    progress->epoch++;
+    progress->position = 0;
+    progress->loss_sum = 0;
+    progress->loss_count = 0;
+    return ending;
+}
+
+static Ending one_epoch(Training *t) {
+    Ending ending = GOING;
+    make_order(t);
+    keep_safe(t);
+    t->epoch_start = io_now();
+    t->epoch_examples = 0;
+    while (ending == GOING && t->progress.position < t->usable) {
+        ending = one_step(t);
+        if (ending == GOING && io_now() - t->saved > 10 * save_seconds) save_on_the_way(t);
+    }
+    if (ending == DIVERGED) return DIVERGED;
+    if (t->progress.position >= t->usable) {
+        ending = end_epoch(t, ending);
+    } else if (ending == FINISHED) {
+        /* In the midst of an epoch: what resumes must not see this evaluation. */
+        if (!checkpoint_write_last(t->run, &t->progress, t->run->mem, t->fault)) return FAILED;
+        if (!evaluate_sets(t)) return FAILED;
+        if (!leaves_finite(t->run)) return DIVERGED;
+        tell_epoch(t);
+        choose_best(t);
+    }
+    return ending;
+}
+
+/* ---- Ending */
+
+static void tell_diverged(const Training *t) {
+    const GrModel *model = t->run->model;
+    const char *rate = NULL;
+    for (int i = 0; i < model->nhypers && !rate; i++)
+        if (!strncmp(model->hypers[i].name, "set:", 4) && strstr(model->hypers[i].name, "lr"))
+            rate = model->hypers[i].name + 4;
+    Fault told;
+    fault_set(&told, GR_DIVERGED,
+              "training diverged at step %lld (epoch %lld): the loss or a weight is no finite "
+              "number. Try a smaller learning rate%s%s%s, clipped gradients or another "
+              "initialization",
+              (long long)t->progress.step, (long long)t->progress.epoch + 1,
+              rate ? " (--set " : "", rate ? rate : "", rate ? "=...)" : "");
+    complain(&told);
+    if (t->safe.step)
+        fprintf(stderr, "the weights of step %lld are kept in %s%s%s\n", (long long)t->safe.step,
+                t->run->last_path, t->progress.has_best ? ", the best in " : "",
+                t->progress.has_best ? t->run->best_path : "");
+}
+
+static bool finish(Training *t, Ending ending) {
+    Progress *progress = &t->progress;
+    bool in_epoch = progress->position > 0 && ending == FINISHED;
+    if (ending == DIVERGED) {
+        tell_diverged(t);
+        return !t->safe.step || save(t, t->safe_leaves, &t->safe, false);
+    }
+    if (in_epoch) { /* `last` was written before the evaluation */
+        const char *mem = progress->has_best ? progress->best : t->run->mem;
+        return checkpoint_write_best(t->run, progress, mem, t->fault);
+    }
+    return save(t, t->run->mem, progress, !t->chooser);
+}
+
+static void tell_end(const Training *t, Ending ending) {
+    const Run *run = t->run;
+    const Progress *progress = &t->progress;
+    if (run->options->quiet || ending == DIVERGED) return;
+    if (ending == STOPPED)
+        printf("stopped by its rule after epoch %lld\n", (long long)progress->epoch);
+    if (progress->has_best) {
+        printf("best: epoch %lld", (long long)progress->best_epoch);
+        for (int i = 0; i < run->model->nsets; i++) {
+            const char *set = run->model->sets[i].name;
+            if (!strcmp(set, "train") || !run_set(run, set)) continue;
+            fputs("  ", stdout);
+            metrics_print(stdout, &progress->best_metrics, set);
+        }
+        printf("\nweights: %s\n", run->best_path);
+    } else if (!t->chooser) {
+        printf("weights: %s (the last: there is no set to choose by)\n", run->best_path);
+    }
+    if (ending == INTERRUPTED)
+        printf("interrupted at step %lld; `train --resume` goes on from %s\n",
+               (long long)progress->step, run->last_path);
+}
+
+static Ending train(Training *t) {
+    Ending ending = t->progress.step >= t->progress.total ? FINISHED : GOING;
+    if (ending == FINISHED && !t->run->options->quiet)
+        printf("already trained for %lld steps of %lld; --epochs=N goes on\n",
+               (long long)t->progress.step, (long long)t->progress.total);
+    while (ending == GOING) {
+        ending = one_epoch(t);
+        if (ending == GOING && io_now() - t->saved > save_seconds) save_on_the_way(t);
+        if (ending == GOING && caught) ending = INTERRUPTED;
+    }
+    bar_clear(&t->bar);
+    return ending;
+}
+
+static int run_training(Training *t) {
+    Run *run = t->run;
+    const char *out = run->options->out && *run->options->out ? run->options->out : ".";
+    if (!io_make_folder(out, t->fault) || !io_check_folder(out, t->fault) ||
+        !run_read_data(run, NULL, t->fault) || !find_parts(t) || !start_weights(t) ||
+        !batch_bind(&t->batch, run->model, t->step, run->mem, t->train->data, t->fault))
+        return t->fault->code;
+    Progress *progress = &t->progress;
+    progress->total = total_steps(t);
+    t->epochs = (progress->total + t->steps_per_epoch - 1) / t->steps_per_epoch;
+    t->batch.presented = progress->presented;
+    t->order = io_alloc((size_t)t->train->count, sizeof *t->order);
+    if (!log_open(&t->log, run, progress->step, t->fault)) return t->fault->code;
+    if (run->options->verbose)
+        fprintf(stderr, "%lld training examples, %lld steps of %d, %d threads, %.1f MB\n",
+                (long long)t->train->count, (long long)progress->total, t->step->batch,
+                run->team->threads, (double)run->model->memory / 1e6);
+    catch_signals();
+    t->saved = io_now();
+    bar_start(&t->bar, run->options, progress->step);
+    bool done = progress->step >= progress->total;
+    Ending ending = train(t);
+    if (ending == FAILED || (!done && !finish(t, ending))) return t->fault->code;
+    if (!done) tell_end(t, ending);
+    log_stop(&t->log, progress, ending_names[ending]);
+    if (!log_close(&t->log, t->fault)) return t->fault->code;
+    return ending == DIVERGED ? GR_DIVERGED : ending == INTERRUPTED ? 128 + (int)caught : GR_OK;
+}
+
+int verb_train(Run *run) {
+    Fault fault = {0};
+    Training t = {.run = run, .fault = &fault};
+    int code = run_training(&t);
+    if (fault.code) complain(&fault);
+    batch_free(&t.batch);
+    free(t.order);
+    free(t.progress.presented);
+    free(t.safe.presented);
+    free(t.progress.best);
+    free(t.safe_leaves);
+    return code;
+}

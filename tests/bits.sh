@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# The same bits: weights after training do not depend on threads, -O or --cpu. Part of job.sh ($1: a model file).
+# Needs job.sh's functions and $own. The reference is one thread at -O2 for this machine.
+bits_train() { # executable, threads, name
+    mkdir -p "$own/$3"
+    $limit "$1" train --epochs=1 --threads="$2" --out="$own/$3" -q >"$own/$3/log" 2>&1
+}
+
+bits_same() { # name: the weights files are byte for byte those of the reference
+    for file in "$own"/reference/*.safetensors; do
+        cmp "$file" "$own/$1/$(basename "$file")" || return 1
+    done
+}
+
+"$gradus" build "$1" -o "$own/o2" >"$own/log" 2>&1 && bits_train "$own/o2" 1 reference
+status=$?
+set -- "$1" "$own"/reference/*.safetensors
+[ $status -eq 0 ] && [ -s "$2" ]
+verdict $? "bits: $1 trains for an epoch" "$own/log"
+
+for threads in 2 3 4; do
+    bits_train "$own/o2" $threads "threads$threads" && bits_same "threads$threads" >"$own/log" 2>&1
+    verdict $? "bits: the same with $threads threads" "$own/log"
+done
+for option in -O0 -O3 --cpu=x86-64-v3 --cpu=x86-64-v4; do
+    if [ "$option" = --cpu=x86-64-v4 ] && ! grep -q avx512vl /proc/cpuinfo; then
+        continue
+    fi
+    name=$(echo "$option" | tr -d '=-')
+    if "$gradus" build "$1" $option -o "$own/$name.exe" >"$own/log" 2>&1; then
+        bits_train "$own/$name.exe" 2 "$name" && bits_same "$name" >"$own/log" 2>&1
+    else
+        false
+    fi
+    verdict $? "bits: the same with $option" "$own/log"
+done
+# The other way: a different seed must give other weights, or the comparison above says nothing.
+mkdir -p "$own/seed"
+$limit "$own/o2" train --epochs=1 --threads=1 --seed=77 --out="$own/seed" -q >"$own/log" 2>&1 && ! bits_same seed >/dev/null 2>&1
+verdict $? "bits: another seed gives other weights" "$own/log"

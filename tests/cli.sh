@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+# The command line: verbs, exit codes and faults of use. Part of job.sh: needs its functions and $own.
+# No path leads to a crash: each case names its exit code.
+expect() { # name, exit code, text in what it says ("" for none), then the command
+    name=$1 code=$2 text=$3
+    shift 3
+    $limit "$@" >"$own/log" 2>&1 </dev/null
+    got=$?
+    if [ "$got" -ne "$code" ]; then
+        echo "exit code $got, not $code" >>"$own/log"
+        fail "cli: $name" "$own/log"
+    elif ! grep -qF -- "$text" "$own/log"; then
+        echo "missing: $text" >>"$own/log"
+        fail "cli: $name" "$own/log"
+    else
+        pass "cli: $name"
+    fi
+}
+
+here=$own/cli
+mkdir -p "$here/folder.gr"
+: >"$here/empty.gr"
+printf 'def f(x) = x $ 2\ndef g(x) = (x\nmodel m(x[2]) -> y[1] { x -> nothing_of_this_name }\n' >"$here/faults.gr"
+printf '\000\377\001{{{{' >"$here/binary.gr"
+cp examples/spirals/model.gr examples/spirals/spirals.csv "$here/"
+
+expect "help" 0 "usage: gradus VERB" "$gradus" --help
+expect "help of a verb" 0 "--float=32|64" "$gradus" build --help
+expect "version names LLVM" 0 "LLVM 19" "$gradus" --version
+expect "a verb misspelt" 2 "did you mean 'gradus build'" "$gradus" biuld
+expect "an option misspelt" 2 "did you mean '--float'" "$gradus" build --flaot=32 "$here/model.gr"
+expect "a choice that is none" 2 "is one of 32|64" "$gradus" build --float=16 "$here/model.gr"
+expect "an option without its value" 2 "wants a value" "$gradus" build "$here/model.gr" -o
+expect "no file" 2 "usage: gradus build" "$gradus" build
+expect "a missing file" 1 "No such file" "$gradus" check "$here/missing.gr"
+expect "a folder in place of a file" 1 "directory" "$gradus" build "$here/folder.gr"
+expect "an empty file" 1 "" "$gradus" build "$here/empty.gr" -o "$here/out"
+expect "bytes that are no text" 1 "error" "$gradus" check "$here/binary.gr"
+expect "several faults in one run" 1 "faults.gr:2" "$gradus" check "$here/faults.gr"
+grep -q 'faults.gr:1' "$own/log"
+verdict $? "cli: the first of several faults is reported too" "$own/log"
+expect "faults as JSON" 1 '"severity"' "$gradus" check --diagnostics=json "$here/faults.gr"
+expect "an output that cannot be written" 1 "" "$gradus" build "$here/model.gr" -o "$here/none/model"
+expect "the model file as output" 1 "model file itself" "$gradus" build "$here/model.gr" -o "$here/model.gr"
+expect "a runtime that is not there" 1 "GRADUS_RUNTIME" env GRADUS_RUNTIME="$here/none.a" "$gradus" build "$here/model.gr" -o "$here/m"
+expect "check: the table" 0 "total" "$gradus" check "$here/model.gr"
+expect "check: the data's header" 0 "400 rows of 3 columns" "$gradus" check "$here/model.gr"
+sed 's/arm = "arm"/arm = "arms"/' "$here/model.gr" >"$here/column.gr"
+expect "check: a column that the file has not" 5 "has no column 'arms'" "$gradus" check "$here/column.gr"
+expect "doc: the library" 0 "relu" "$gradus" doc
+expect "doc: one def" 0 "def relu" "$gradus" doc relu
+expect "doc: a name misspelt" 1 "did you mean 'relu'" "$gradus" doc rleu
+expect "explain" 0 "E0101" "$gradus" explain E0101
+expect "explain: no such code" 2 "there is no code" "$gradus" explain E9999
+expect "a pass that is none" 1 "there is no pass" "$gradus" dump --stop=nothing "$here/model.gr"
+expect "dump: llvm" 0 "define" "$gradus" dump --stage=llvm "$here/model.gr"
+expect "build to an object" 0 "" "$gradus" build "$here/model.gr" --emit=obj -o "$here/model.o"
+expect "test: gradients of the template" 0 "1 passed, 0 failed" "$gradus" test "$here/model.gr"
+expect "new" 0 "is ready" "$gradus" new "$here/fresh"
+expect "new: the folder is there already" 1 "cannot make the folder" "$gradus" new "$here/fresh"
+cmp -s "$here/fresh/model.gr" examples/spirals/model.gr
+verdict $? "cli: new writes the template" "$own/log"
+export XDG_CACHE_HOME="$own/cache"
+expect "run" 0 "usage" "$gradus" run "$here/model.gr" --help
+before=$(find "$own/cache" -type f | wc -l)
+expect "run again, from the cache" 0 "usage" "$gradus" run "$here/model.gr" --help
+[ "$before" -eq 1 ] && [ "$(find "$own/cache" -type f | wc -l)" -eq 1 ]
+verdict $? "cli: the cache holds one executable" "$own/log"
+
+printf 'model  m(x[2]) -> y[1] {\n\n\n      x -> dense(1)   \n}' >"$here/untidy.gr"
+expect "fmt --check finds it" 4 "untidy.gr" "$gradus" fmt --check "$here/untidy.gr"
+expect "fmt" 0 "" "$gradus" fmt "$here/untidy.gr"
+expect "fmt: twice is as once" 0 "" "$gradus" fmt --check "$here/untidy.gr"
+printf 'model  m(x[2]) -> y[1] {\n\n  x -> dense(1)\n}\n' | cmp - "$here/untidy.gr" >"$own/log" 2>&1
+verdict $? "cli: fmt writes what it should" "$own/log"
+
+# 20 ms are promised for --help; the median of 9, with room for a busy machine under --sanitize.
+if [ -z "${SANITIZE:-}" ]; then
+    for _ in 1 2 3 4 5 6 7 8 9; do
+        start=$(date +%s%N)
+        "$gradus" --help >/dev/null
+        echo $((($(date +%s%N) - start) / 1000))
+    done | sort -n >"$own/times"
+    median=$(sed -n 5p "$own/times")
+    echo "median $median us" >"$own/log"
+    [ "$median" -lt 40000 ]
+    verdict $? "cli: --help is quick" "$own/log"
+fi

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT
+ * gradus-equal: compiled code against the interpreter, element by element, in float64 and float32,
+ * and gradients against differences. Needs the compiler, the runtime's abi and sampled leaves.
+ * Measures nothing and trains nothing: one run of each program from a common state. */
+#include "abi.h"
+#include "back.h"
+#include "elab.h"
+#include "pass.h"
+#include "sample.h"
+#include <dlfcn.h>
+#include <libgen.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Config {
+    const char *subject; /* FILE.gr, FILE.graph or "def(...) on [shape]" */
+    const char *cpu, *runtime;
+    int64_t examples;
+    uint64_t seed;
+    int level, float_bits; /* float_bits 0: both */
+    bool gradients, verbose, full;
+} Config;
+
+typedef struct Build { /* a unit, its compiled form and common values */
+    Arena *arena;
+    const Config *config;
+    Unit *unit;
+    int bytes;
+    void *library;
+    const GrModel *model;
+    Samples *samples;
+    char *mem, *scratch;
+    int faults;
+} Build;
+
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), n = strlen(end);
+    return length > n && !strcmp(text + length - n, end);
+}
+
+static bool is_def(const char *subject) {
+    return !ends_with(subject, ".gr") && !ends_with(subject, ".graph");
+}
+
+static void verify(const Pass *pass, Unit *unit, void *context) {
+    (void)pass, (void)context;
+    graph_verify(unit, 1);
+}
+
+static Unit *graph_load(Arena *arena, const char *path) {
+    FILE *file = fopen(path, "rb");
+    char *text = NULL;
+    size_t length = 0;
+    ssize_t got = file ? getdelim(&text, &length, '\0', file) : -1;
+    uint32_t number = got < 0 ? 0 : source_add(path, text, (size_t)got, false);
+    if (file) fclose(file);
+    free(text);
+    return number ? graph_read(arena, number) : NULL;
+}
+
+static Unit *subject_load(Arena *arena, const char *subject) {
+    if (ends_with(subject, ".graph")) return graph_load(arena, subject);
+    Module *module =
+        is_def(subject) ? module_load_text(arena, "equal", "") : module_load(arena, subject);
+    if (!module || diag_errors() > 0) return NULL;
+    return is_def(subject) ? elab_def(arena, module, subject) : elab_unit(arena, module, NULL);
+}
+
+/* The unit after all passes; a batch that fills neither its blocks nor its lanes unless `full`. */
+static Unit *unit_make(Arena *arena, const Config *config) {
+    Unit *unit = subject_load(arena, config->subject);
+    if (!unit || diag_errors() > 0) return NULL;
+    graph_verify(unit, 0);
+    unit->config.batch = config->full ? (config->examples + 15) / 16 * 16
+                                      : config->examples + 17 - (config->examples % 16 == 15);
+    gradients_add(unit, is_def(config->subject));
+    pass_run(unit, NULL, verify, NULL);
+    return diag_errors() > 0 ? NULL : unit;
+}
+
+static const char *runtime_path(Arena *arena, const Config *config) {
+    const char *given = config->runtime ? config->runtime : getenv("GRADUS_RUNTIME");
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (given || length <= 0) return given;
+    self[length] = '\0';
+    return arena_printf(arena, "%s/libgradus_runtime.a", dirname(self));
+}
+
+static bool library_open(Build *b) {
+    const char *folder = getenv("TMPDIR") ? getenv("TMPDIR") : P_tmpdir;
+    char *path = arena_printf(b->arena, "%s/gradus-equal-XXXXXX", folder);
+    int file = mkstemp(path);
+    if (file < 0) return false;
+    close(file);
+    BackOptions back = {.emit = EMIT_LIB,
+                        .output = path,
+                        .cpu = b->config->cpu,
+                        .level = b->config->level,
+                        .float_bytes = b->bytes,
+                        .runtime = runtime_path(b->arena, b->config)};
+    bool built = back_build(b->unit, &back) && diag_errors() == 0;
+    b->library = built ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (built && !b->library) fprintf(stderr, "gradus-equal: %s\n", dlerror());
+    unlink(path);
+    b->model = b->library ? dlsym(b->library, "gr_model") : NULL;
+    if (b->model && b->model->abi != GR_ABI)
+        fprintf(stderr, "gradus-equal: the library has ABI %d, not %d\n", b->model->abi, GR_ABI);
+    return b->model && b->model->abi == GR_ABI;
+}
+
+static void put(char *mem, int64_t offset, int64_t index, int bytes, double value) {
+    if (bytes == 8)
+        memcpy(mem + offset + 8 * index, &value, 8);
+    else
+        memcpy(mem + offset + 4 * index, &(float){(float)value}, 4);
+}
+
+static double get(const char *mem, int64_t offset, int64_t index, int bytes) {
+    double wide;
+    float narrow;
+    if (bytes == 8) {
+        memcpy(&wide, mem + offset + 8 * index, 8);
+        return wide;
+    }
+    memcpy(&narrow, mem + offset + 4 * index, 4);
+    return (double)narrow;
+}
+
+/* Element number `element` of `example` in the buffer: [block][element][16] or row-major. */
+static int64_t place(const GrBuffer *buffer, int64_t example, int64_t element) {
+    if (!buffer->per_example) return element;
+    return (example / GR_LANES * buffer->count + element) * GR_LANES + example % GR_LANES;
+}
+
+static void buffer_fill(Build *b, const GrBuffer *buffer, const double *values, int64_t count) {
+    int64_t examples = b->samples->examples,
+            lanes = (examples + GR_LANES - 1) / GR_LANES * GR_LANES;
+    if (!buffer->per_example) {
+        for (int64_t i = 0; i < buffer->count && i < count; i++)
+            put(b->mem, buffer->offset, i, buffer->bytes, values[i]);
+        return;
+    }
+    bool live = !strcmp(buffer->name, "live");
+    for (int64_t example = 0; example < lanes; example++) {
+        int64_t from =
+            example < examples ? example : examples - 1; /* dead lanes repeat the last one */
+        for (int64_t i = 0; i < buffer->count; i++)
+            put(b->mem, buffer->offset, place(buffer, example, i), buffer->bytes,
+                live ? (double)(example < examples) : values[from * buffer->count + i]);
+    }
+}
+
+static const Sample *sample_named(const Build *b, const char *name, bool input) {
+    for (int i = 0; i < b->samples->list.len; i++) {
+        const Sample *s = &b->samples->list.at[i];
+        bool wanted = input ? s->leaf->kind == NODE_INPUT
+                            : s->leaf->kind != NODE_INPUT && s->leaf->kind != NODE_HYPER;
+        if (wanted && !strcmp(s->leaf->name, name)) return s;
+    }
+    return NULL;
+}
+
+static void state_fill(Build *b, const GrProgram *program) {
+    const GrModel *m = b->model;
+    int64_t examples = b->samples->examples,
+            lanes = (examples + GR_LANES - 1) / GR_LANES * GR_LANES;
+    memset(b->mem, 0xff, (size_t)m->memory); /* all NaN: what is read before it is written shows */
+    memset(b->scratch, 0xff, (size_t)m->scratch);
+    for (int i = 0; i < m->nfills; i++)
+        for (int64_t k = 0; k < m->fills[i].count; k++)
+            put(b->mem, m->fills[i].offset, k, m->fills[i].bytes, m->fills[i].value);
+    for (int i = 0; i < m->nleaves; i++) {
+        const GrBuffer *buffer = &m->leaves[i].buffer;
+        const Sample *s = sample_named(b, buffer->name, false);
+        for (int64_t k = 0; k < buffer->count; k++)
+            put(b->mem, buffer->offset, k, buffer->bytes, s ? s->values[k] : 0);
+    }
+    for (int i = 0; i < m->nhypers; i++)
+        put(b->mem, m->hypers[i].offset, 0, 8, sample_hyper(m->hypers[i].name, examples));
+    if (m->seed_offset >= 0) memcpy(b->mem + m->seed_offset, &b->samples->seed, 8);
+    for (int i = 0; i < program->ninputs; i++) {
+        const Sample *s = sample_named(b, program->inputs[i].name, true);
+        if (s || !strcmp(program->inputs[i].name, "live")) {
+            buffer_fill(b, &program->inputs[i], s ? s->values : NULL, s ? s->count : 0);
+        } else {
+            printf("  %s: the compiled input '%s' is no leaf of the graph\n", program->name,
+                   program->inputs[i].name);
+            b->faults++;
+        }
+    }
+    for (int64_t example = 0; example < lanes; example++) {
+        int64_t from = example < examples ? example : examples - 1;
+        if (program->number_offset >= 0)
+            memcpy(b->mem + program->number_offset + 4 * example, &b->samples->number[from], 4);
+        if (program->presentation_offset >= 0)
+            memcpy(b->mem + program->presentation_offset + 4 * example,
+                   &b->samples->presentation[from], 4);
+    }
+}
+
+/* Whole ranges at once, or, where `split`, in the smallest pieces that threads could be given. */
+static void program_run(Build *b, const GrProgram *program, bool split) {
+    int64_t blocks = (b->samples->examples + GR_LANES - 1) / GR_LANES;
+    for (int i = 0; i < program->nphases; i++) {
+        const GrPhase *p = &program->phases[i];
+        int64_t units = p->kind == GR_BLOCKS ? blocks : p->kind == GR_UNITS ? p->units : 1;
+        int64_t grain = !split ? units : p->kind == GR_UNITS && p->grain > 0 ? p->grain : 1;
+        for (int64_t from = 0; from < units; from += grain)
+            p->fn(b->mem, b->scratch, blocks, from, from + grain < units ? from + grain : units);
+    }
+}
+
+static const GrBuffer *result_buffer(const Build *b, const GrProgram *program, const Result *r) {
+    if (r->kind == RESULT_NEXT) {
+        for (int i = 0; i < b->model->nleaves; i++)
+            if (!strcmp(b->model->leaves[i].buffer.name, r->target->name))
+                return &b->model->leaves[i].buffer;
+        return NULL;
+    }
+    const char *name = r->name ? r->name : "stop";
+    for (int i = 0; i < program->nresults; i++)
+        if (!strcmp(program->results[i].name, name)) return &program->results[i];
+    return NULL;
+}
+
+/* Values of a node where all leaves of numbers are moved a little: how far rounding may carry it.
+ */
+static double *moved_values(Build *b, Node *node, double size, int64_t *count) {
+    Arena *arena = arena_new();
+    Eval *eval = samples_eval(arena, b->samples);
+    uint64_t random = 12345;
+    for (int i = 0; i < b->samples->list.len; i++) {
+        const Sample *s = &b->samples->list.at[i];
+        if (s->leaf->kind == NODE_HYPER || s->leaf->classes > 0 || !strcmp(s->leaf->name, "live") ||
+            !strncmp(s->leaf->name, "example.", 8))
+            continue;
+        double *moved = NEW_ARRAY(arena, double, s->count);
+        for (int64_t k = 0; k < s->count; k++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            moved[k] =
+                s->values[k] * (1 + size * ((double)(random >> 33) * 0x1p-30 - 1)) + size * size;
+        }
+        eval_set(eval, s->leaf, moved);
+    }
+    *count = eval_count(eval, node);
+    double *values = NEW_ARRAY(b->arena, double, *count + 1);
+    memcpy(values, eval_node(eval, node), sizeof(double) * (size_t)*count);
+    arena_free(arena);
+    return values;
+}
+
+typedef struct Verdict {
+    int64_t count, wrong, kinks, worst_at;
+    double worst, expected, got; /* worst: difference over bound */
+} Verdict;
+
+static Verdict result_compare(Build *b, Eval *eval, const Result *r, const GrBuffer *buffer) {
+    const double *expected = eval_node(eval, r->node), *scale = eval_magnitude(eval, r->node);
+    Verdict v = {.count = eval_count(eval, r->node)};
+    double *moved = NULL, unit = b->bytes == 8 ? 1e-12 : 1e-5;
+    for (int64_t i = 0; i < v.count; i++) {
+        int64_t example = r->node->per_example ? i / buffer->count : 0;
+        double got = get(b->mem, buffer->offset,
+                         place(buffer, example, r->node->per_example ? i % buffer->count : i),
+                         buffer->bytes);
+        if ((isnan(got) && isnan(expected[i])) || got == expected[i]) continue;
+        double bound = unit * fmax(scale[i], fabs(expected[i])) + (b->bytes == 8 ? 1e-300 : 1e-37);
+        double ratio = fabs(got - expected[i]) / bound;
+        if (!(ratio <= 1)) {
+            int64_t count;
+            moved = moved ? moved : moved_values(b, r->node, b->bytes == 8 ? 1e-13 : 1e-6, &count);
+            if (fabs(moved[i] - expected[i]) > 0.25 * fabs(got - expected[i])) {
+                v.kinks++;
+                continue;
+            }
+            v.wrong++;
+        }
+        if (!(ratio <= v.worst)) {
+            v.worst = isnan(ratio) ? INFINITY : ratio;
+            v.worst_at = i;
+            v.expected = expected[i];
+            v.got = got;
+        }
+    }
+    return v;
+}
+
+static void result_check(Build *b, Eval *eval, const GrProgram *compiled, const Result *r) {
+    const char *name = r->name ? r->name : r->target ? r->target->name : "stop";
+    const char *shown =
+        r->kind == RESULT_NEXT ? arena_printf(b->arena, "%s'", r->target->name) : name;
+    const GrBuffer *buffer = result_buffer(b, compiled, r);
+    if (!buffer || buffer->count != node_count(r->node) ||
+        (buffer->per_example != 0) != r->node->per_example) {
+        printf("  %-8s %-28s %s\n", compiled->name, shown,
+               buffer ? "has another shape in compiled code" : "is no result of compiled code");
+        b->faults++;
+        return;
+    }
+    Verdict v = result_compare(b, eval, r, buffer);
+    b->faults += v.wrong > 0;
+    if (v.wrong || v.kinks || b->config->verbose)
+        printf("  %-8s %-28s %8lld elements, worst %.2g of the bound%s\n", compiled->name, shown,
+               (long long)v.count, v.worst, v.wrong ? "  WRONG" : "");
+    if (v.kinks) printf("  %-8s %-28s %8lld elements on a kink\n", "", "", (long long)v.kinks);
+    if (v.wrong)
+        printf("  %-8s %-28s %8lld wrong; element %lld: expected %.17g, got %.17g\n", "", "",
+               (long long)v.wrong, (long long)v.worst_at, v.expected, v.got);
+}
+
+/* Bits must not depend on how a phase's units are handed out. */
+static void split_check(Build *b, const GrProgram *program) {
+    size_t size = (size_t)b->model->memory;
+    int64_t blocks = (b->samples->examples + GR_LANES - 1) / GR_LANES;
+    char *whole = malloc(size + 1);
+    if (!whole) bug("no memory for a second run");
+    memcpy(whole, b->mem, size);
+    state_fill(b, program);
+    program_run(b, program, true);
+    for (int i = 0; i < program->nresults + b->model->nleaves; i++) {
+        const GrBuffer *r = i < program->nresults ? &program->results[i]
+                                                  : &b->model->leaves[i - program->nresults].buffer;
+        size_t bytes = (size_t)(r->count * r->bytes * (r->per_example ? blocks * GR_LANES : 1));
+        if (!memcmp(whole + r->offset, b->mem + r->offset, bytes)) continue;
+        printf("  %-8s %-28s other bits where the units are run one by one  WRONG\n", program->name,
+               r->name);
+        b->faults++;
+    }
+    free(whole);
+}
+
+static const GrProgram *compiled_find(const GrModel *model, const char *name) {
+    for (int i = 0; i < model->nprograms; i++)
+        if (!strcmp(model->programs[i].name, name)) return &model->programs[i];
+    return NULL;
+}
+
+static void program_check(Build *b, const char *name) {
+    const Program *program = unit_program(b->unit, name);
+    const GrProgram *compiled = compiled_find(b->model, name);
+    if (!program) return;
+    if (!compiled) {
+        printf("  %s is not among the compiled programs\n", name);
+        b->faults++;
+        return;
+    }
+    Arena *arena = arena_new();
+    Eval *eval = samples_eval(arena, b->samples);
+    state_fill(b, compiled);
+    program_run(b, compiled, false);
+    for (int i = 0; i < program->results.len; i++)
+        result_check(b, eval, compiled, &program->results.at[i]);
+    split_check(b, compiled);
+    arena_free(arena);
+}
+
+static void gradient_report(const GradientReport *r, void *context) {
+    const Config *config = context;
+    if (config->verbose || r->wrong || r->kinks)
+        printf(
+            "  gradient %-28s %lld of %lld elements, worst relative error %.1e, %lld on a kink%s\n",
+            r->path, (long long)r->checked, (long long)r->count, r->worst, (long long)r->kinks,
+            r->wrong ? "  WRONG" : "");
+    if (r->wrong)
+        printf("  %-37s %lld wrong; element %lld: gradient %.12g, difference %.12g\n", "",
+               (long long)r->wrong, (long long)r->worst_element, r->gradient, r->difference);
+}
+
+/* The number of faults with numbers of `bytes` bytes; -1 where it could not be built. */
+static int check_width(const Config *config, int bytes) {
+    Build b = {.arena = arena_new(), .config = config, .bytes = bytes};
+    b.unit = unit_make(b.arena, config);
+    if (!b.unit || !library_open(&b)) return -1;
+    b.samples = samples_make(b.arena, b.unit, config->examples, config->seed);
+    b.mem = aligned_alloc(64, (size_t)(b.model->memory + 64) / 64 * 64);
+    b.scratch = aligned_alloc(64, (size_t)(b.model->scratch + 64) / 64 * 64);
+    if (!b.mem || !b.scratch) bug("no memory of %lld bytes", (long long)b.model->memory);
+    static const char *const names[] = {"init", "step", "eval", "predict"};
+    for (int i = 0; i < LENGTH(names); i++)
+        program_check(&b, names[i]);
+    if (bytes == 8 && config->gradients && unit_program(b.unit, "step")) {
+        int wrong = gradients_check(b.unit, config->seed, NULL, 1e9, gradient_report,
+                                    (void *)(uintptr_t)config);
+        b.faults += wrong > 0 ? wrong : 0;
+    }
+    free(b.mem);
+    free(b.scratch);
+    dlclose(b.library);
+    arena_free(b.arena);
+    return b.faults;
+}
+
+static int usage(void) {
+    fprintf(
+        stderr,
+        "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
+        "[--runtime=FILE] [-O0..3]\n"
+        "                    [--full] [--no-gradients] [-v] FILE.gr | \"def(...) on [shape]\"\n");
+    return 2;
+}
+
+static bool option_read(Config *c, const char *word) {
+    const char *value = strchr(word, '=') ? strchr(word, '=') + 1 : "";
+    if (!strcmp(word, "--float=32") || !strcmp(word, "--float=64"))
+        c->float_bits = atoi(value);
+    else if (!strncmp(word, "--examples=", 11))
+        c->examples = atoll(value);
+    else if (!strncmp(word, "--seed=", 7))
+        c->seed = (uint64_t)atoll(value);
+    else if (!strncmp(word, "--cpu=", 6))
+        c->cpu = value;
+    else if (!strncmp(word, "--runtime=", 10))
+        c->runtime = value;
+    else if (!strncmp(word, "-O", 2) && word[2] >= '0' && word[2] <= '3' && !word[3])
+        c->level = word[2] - '0';
+    else if (!strcmp(word, "--full"))
+        c->full = true;
+    else if (!strcmp(word, "--no-gradients"))
+        c->gradients = false;
+    else if (!strcmp(word, "-v"))
+        c->verbose = true;
+    else
+        return false;
+    return true;
+}
+
+int main(int argc, char **argv) {
+    Config config = {.examples = 21, .seed = 1, .level = 2, .gradients = true};
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-' ? !option_read(&config, argv[i]) : config.subject != NULL)
+            return usage();
+        if (argv[i][0] != '-') config.subject = argv[i];
+    }
+    if (!config.subject || config.examples < 1) return usage();
+    if (config.full) config.examples = (config.examples + 15) / 16 * 16;
+    int total = 0;
+    for (int bytes = 8; bytes >= 4; bytes -= 4) {
+        if (config.float_bits && config.float_bits != 8 * bytes) continue;
+        int faults = check_width(&config, bytes);
+        diag_flush();
+        printf("%s: float%d %s\n", config.subject, 8 * bytes,
+               faults < 0 ? "could not be built"
+               : faults   ? "differs"
+                          : "equal");
+        if (faults < 0) return 1;
+        total += faults;
+    }
+    return total ? 4 : 0;
+}

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# House rules that a command can see. Part of job.sh: needs its functions, verdict and $own.
+# The compiler knows no technique by name, files are short, every source names its licence.
+files=$(git ls-files -co --exclude-standard 2>/dev/null || find . -type f -not -path './build*' -not -path './.git/*' | sed 's|^\./||')
+
+techniques='relu|adam|adagrad|adadelta|rmsprop|dense|conv2d?|dropout|softmax|xavier|batchnorm|maxpool|nesterov|huber|cross_entropy'
+echo "$files" | grep -E '^(compiler|runtime|grammar)/.*\.(c|h|l|y|def)$' | xargs grep -nwiE "$techniques" /dev/null >"$own/log"
+[ ! -s "$own/log" ]
+verdict $? "no technique is named in compiler, runtime or grammar" "$own/log"
+
+echo "$files" | grep -E '\.(c|h|l|y|def|sh)$' | while read -r file; do
+    head -n 3 "$file" | grep -q 'SPDX-License-Identifier: MIT' || echo "$file has no SPDX line"
+done >"$own/log"
+[ ! -s "$own/log" ]
+verdict $? "every source names its licence" "$own/log"
+
+echo "$files" | grep -E '\.(c|h|l|y|def)$' | xargs wc -l | awk '$1 > 500 && $2 != "total" {print}' >"$own/log"
+[ ! -s "$own/log" ]
+verdict $? "no source is longer than 500 lines" "$own/log"
+
+# Every code that is used is explained.
+grep -rhoE '"[EW][0-9]{4}"' compiler grammar | tr -d '"' | sort -u | while read -r code; do
+    "$gradus" explain "$code" >/dev/null 2>&1 || echo "$code is not explained"
+done >"$own/log"
+[ ! -s "$own/log" ]
+verdict $? "every diagnostic code is explained" "$own/log"

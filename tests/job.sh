@@ -1,0 +1,183 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# One job of the test runner: job.sh "NUMBER KIND ARGUMENT"; a function for each kind.
+# Needs ROOT, BUILD, WORK of run.sh. Writes "PASSED FAILED" lines to $WORK/results/NUMBER.
+set -u
+number=${1%% *}
+rest=${1#* }
+kind=${rest%% *}
+argument=${rest#* }
+gradus=$BUILD/gradus
+own=$WORK/job$number
+mkdir -p "$own" || exit 1
+cd "$ROOT" || exit 1
+limit="timeout 300"
+
+count() { echo "$1 $2" >>"$WORK/results/$number"; }
+pass() {
+    echo "ok - $*"
+    count 1 0
+}
+fail() { # name, then a file to show
+    echo "not ok - $1"
+    [ $# -lt 2 ] || sed 's/^/    /' "$2" | head -n 25
+    count 0 1
+}
+verdict() { # status of the test, name, file to show where it failed
+    if [ "$1" -eq 0 ]; then pass "$2"; else fail "$2" "$3"; fi
+}
+
+# Criterion counts its own tests.
+unit() {
+    name=$(basename "$1")
+    $limit "$1" --jobs 1 >"$own/log" 2>&1
+    status=$?
+    line=$(grep 'Synthesis: Tested' "$own/log" | tail -n 1)
+    good=$(echo "$line" | sed -n 's/.*Passing: *\([0-9]*\).*/\1/p')
+    tested=$(echo "$line" | sed -n 's/.*Tested: *\([0-9]*\).*/\1/p')
+    if [ -z "$tested" ] || { [ "$status" -ne 0 ] && [ "$good" = "$tested" ]; } || [ "$tested" -eq 0 ]; then
+        fail "$name: ended with $status" "$own/log"
+    elif [ "$good" = "$tested" ]; then
+        echo "ok - $name: $tested tests"
+        count "$good" 0
+    else
+        echo "not ok - $name: $((tested - good)) of $tested tests"
+        grep -v '^\[====\]' "$own/log" | sed 's/^/    /' | head -n 40
+        count "$good" $((tested - good))
+    fi
+}
+
+# x.gr and beside it x.ast, x.graph, x.grad, x.plan: the whole text of a dump.
+golden() {
+    base=${1%.gr}
+    found=0
+    for stage in ast graph grad plan; do
+        [ -f "$base.$stage" ] || continue
+        found=1
+        if ! $limit "$gradus" dump --stage="$stage" "$1" >"$own/out" 2>"$own/err"; then
+            fail "$base.$stage: dump failed" "$own/err"
+            continue
+        fi
+        [ -z "$UPDATE" ] || cp "$own/out" "$base.$stage"
+        diff -u "$base.$stage" "$own/out" >"$own/diff"
+        verdict $? "$base.$stage" "$own/diff"
+    done
+    [ $found = 1 ] || fail "$1: no golden file beside it"
+}
+
+# Every `#~ error: text` has its error on that line, and no other line has one.
+errors() {
+    $limit "$gradus" check "$1" >"$own/out" 2>"$own/err"
+    status=$?
+    awk -v file="$1" '
+        FNR == NR { # the file itself: what is expected
+            line = $0
+            while ((at = index(line, "#~ error:")) > 0) {
+                line = substr(line, at + 9)
+                end = index(line, "#~")
+                text = end ? substr(line, 1, end - 1) : line
+                gsub(/^[ \t]+|[ \t]+$/, "", text)
+                wanted[++n] = FNR "\t" text
+            }
+            next
+        }
+        index($0, file ":") == 1 && match($0, /:[0-9]+:[0-9]+: error: /) {
+            split(substr($0, length(file) + 2), part, ":")
+            got[++m] = part[1] "\t" substr($0, RSTART + RLENGTH)
+            next
+        }
+        /^(error|[^ ]*: error): / { got[++m] = "0\t" $0 }
+        END {
+            for (i = 1; i <= n; i++) {
+                split(wanted[i], w, "\t")
+                hit = 0
+                for (k = 1; k <= m && !hit; k++) {
+                    split(got[k], g, "\t")
+                    if (!used[k] && g[1] == w[1] && index(g[2], w[2])) { used[k] = 1; hit = 1 }
+                }
+                if (!hit) { print "line " w[1] ": no error with: " w[2]; bad = 1 }
+            }
+            for (k = 1; k <= m; k++) if (!used[k]) { split(got[k], g, "\t"); print "line " g[1] ": not expected: " g[2]; bad = 1 }
+            if (n == 0) { print "the file expects no error at all"; bad = 1 }
+            exit bad
+        }' "$1" "$own/err" >"$own/verdict"
+    wrong=$?
+    [ "$status" -eq 1 ] || { echo "exit code $status, not 1" >>"$own/verdict"; wrong=1; }
+    cat "$own/err" >>"$own/verdict"
+    verdict $wrong "$1" "$own/verdict"
+}
+
+# A folder with model.gr, its files and `expect`: lines `setup: COMMAND`, `run: COMMAND`, `exit: N`,
+# `error: text` (on stderr), `output: text` (on stdout). %model is the executable, %gradus the compiler.
+data() {
+    cp -r "$1/." "$own/case"
+    cd "$own/case" || exit 1
+    substitute() { sed "s|%model|$own/model|g; s|%gradus|$gradus|g"; }
+    if grep -q %model expect && ! $limit "$gradus" build model.gr -o "$own/model" >"$own/log" 2>&1; then
+        fail "$1: does not build" "$own/log"
+        return
+    fi
+    sed -n 's/^setup: //p' expect | substitute >"$own/setup.sh"
+    sed -n 's/^run: //p' expect | substitute >"$own/run.sh"
+    if ! $limit sh -e "$own/setup.sh" >"$own/log" 2>&1; then
+        fail "$1: its setup failed" "$own/log"
+        return
+    fi
+    $limit sh "$own/run.sh" >"$own/out" 2>"$own/err"
+    status=$?
+    cat "$own/out" "$own/err" >"$own/log"
+    wrong=0
+    wanted=$(sed -n 's/^exit: //p' expect)
+    [ "$status" = "${wanted:-1}" ] || { echo "exit code $status, not ${wanted:-1}" >>"$own/log"; wrong=1; }
+    for stream in error:err output:out; do
+        sed -n "s/^${stream%:*}: //p" expect >"$own/texts"
+        while IFS= read -r text; do
+            grep -qF -- "$text" "$own/${stream#*:}" || { echo "missing ${stream%:*}: $text" >>"$own/log"; wrong=1; }
+        done <"$own/texts"
+    done
+    cd "$ROOT" || exit 1
+    verdict $wrong "$1" "$own/log"
+}
+
+equal() {
+    $limit "$BUILD/gradus-equal" "$1" >"$own/log" 2>&1
+    verdict $? "equal: $1" "$own/log"
+}
+
+llvm() {
+    checker=$(command -v FileCheck-19 || echo /usr/lib/llvm-19/bin/FileCheck)
+    options=$(sed -n 's/^# *OPTIONS: *//p' "$1")
+    # shellcheck disable=SC2086 # options are words
+    if $limit "$gradus" dump --stage=llvm $options "$1" >"$own/out" 2>"$own/log"; then
+        "$checker" "$1" <"$own/out" >"$own/log" 2>&1
+    else
+        false
+    fi
+    verdict $? "$1" "$own/log"
+}
+
+format() {
+    "$gradus" fmt --check "$1" >"$own/log" 2>&1
+    verdict $? "formatted: $1" "$own/log"
+}
+
+# What the language promises to a user: one def of each kind, none of the library's, builds and learns.
+promise() {
+    cp tests/promise/model.gr examples/spirals/spirals.csv "$own/"
+    "$gradus" test "$own/model.gr" >"$own/log" 2>&1
+    verdict $? "promise: gradients of own defs" "$own/log"
+    "$gradus" build "$own/model.gr" -o "$own/model" >"$own/log" 2>&1 &&
+        $limit "$own/model" train --out="$own" >"$own/log" 2>&1 &&
+        $limit "$own/model" eval --set-name=test --out="$own" >"$own/log" 2>&1
+    verdict $? "promise: own defs build and train" "$own/log"
+    awk '{for (i = 1; i < NF; i++) if ($i == "missed") value = $(i + 1)} END {exit !(value != "" && value < 0.2)}' "$own/log"
+    verdict $? "promise: they learn" "$own/log"
+}
+
+cli() { . "$ROOT/tests/cli.sh"; }
+house() { . "$ROOT/tests/house.sh"; }
+bits() { . "$ROOT/tests/bits.sh"; }
+train() { . "$ROOT/tests/train.sh"; }
+
+"$kind" "$argument"
+rm -rf "$own"
