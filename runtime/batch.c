@@ -12,8 +12,12 @@ enum { PARTS = 4 };
 static float pixel_float[256];
 static double pixel_double[256];
 
-static bool is_number(const GrBuffer *buffer) { return !strcmp(buffer->name, "example.number"); }
-static bool is_live(const GrBuffer *buffer) { return !strcmp(buffer->name, "live"); }
+static bool is_number(const GrBuffer *buffer) {
+    return !strcmp(buffer->name, "example.number");
+}
+static bool is_live(const GrBuffer *buffer) {
+    return !strcmp(buffer->name, "live");
+}
 
 bool batch_bind(Batch *batch, const GrModel *model, const GrProgram *program, char *mem,
                 const Data *data, Fault *fault) {
@@ -36,8 +40,12 @@ void batch_free(Batch *batch) {
     batch->fields = NULL;
 }
 
-int64_t batch_blocks(int64_t live) { return (live + GR_LANES - 1) / GR_LANES; }
-int64_t batch_units(const Batch *batch) { return batch_blocks(batch->live) * PARTS; }
+int64_t batch_blocks(int64_t live) {
+    return (live + GR_LANES - 1) / GR_LANES;
+}
+int64_t batch_units(const Batch *batch) {
+    return batch_blocks(batch->live) * PARTS;
+}
 
 static uint32_t lane_example(const Batch *batch, int64_t block, int lane) {
     int64_t at = block * GR_LANES + lane;
@@ -64,8 +72,8 @@ FILL(fill_byte_double, double, unsigned char, (double)x)
 #define ROWS(TYPE)                                                                                 \
     const TYPE *rows[GR_LANES];                                                                    \
     for (int lane = 0; lane < GR_LANES; lane++)                                                    \
-        rows[lane] = (const TYPE *)field->first +                                                  \
-                     (int64_t)lane_example(batch, block, lane) * field->stride
+    rows[lane] =                                                                                   \
+        (const TYPE *)field->first + (int64_t)lane_example(batch, block, lane) * field->stride
 
 static void fill_field(const Batch *batch, const DataField *field, const GrBuffer *buffer,
                        int64_t block, int64_t from, int64_t end) {
@@ -134,8 +142,11 @@ void batch_fill(void *context, int64_t from, int64_t to) {
 }
 
 void batch_run(Batch *batch, Team *team) {
-    TeamWork work = {.program = batch->program, .mem = batch->mem,
-                     .blocks = batch_blocks(batch->live), .prepare = batch_fill,
-                     .context = batch, .prepare_units = batch_units(batch)};
+    TeamWork work = {.program = batch->program,
+                     .mem = batch->mem,
+                     .blocks = batch_blocks(batch->live),
+                     .prepare = batch_fill,
+                     .context = batch,
+                     .prepare_units = batch_units(batch)};
     team_run(team, &work);
 }

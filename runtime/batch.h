@@ -9,7 +9,7 @@
 typedef struct Batch {
     const GrProgram *program;
     char *mem;
-    const DataField **fields;  /* by input; NULL for `live` and `example.number` */
+    const DataField **fields; /* by input; NULL for `live` and `example.number` */
     /* The examples of the next run: */
     const uint32_t *examples;  /* positions in the source */
     int64_t live;              /* how many, 1 .. program->batch */

@@ -13,9 +13,9 @@ enum { WARM_UP = 5, DEFAULT_STEPS = 50 };
 typedef struct Bench {
     Run *run;
     const GrProgram *program;
-    Batch batch;       /* fields unbound where there is no data */
-    char **inputs;     /* what each input held when it was filled */
-    bool clobbered;    /* a step writes over its inputs: they must be put back */
+    Batch batch;    /* fields unbound where there is no data */
+    char **inputs;  /* what each input held when it was filled */
+    bool clobbered; /* a step writes over its inputs: they must be put back */
     int64_t step;
 } Bench;
 
@@ -60,8 +60,8 @@ static bool fill_inputs(Bench *bench, Fault *fault) {
         if (!batch_bind(&bench->batch, run->model, bench->program, run->mem, train->data, fault))
             return false;
         bench->batch.examples = train->examples;
-        bench->batch.live = train->count < bench->program->batch ? train->count
-                                                                 : bench->program->batch;
+        bench->batch.live =
+            train->count < bench->program->batch ? train->count : bench->program->batch;
         batch_fill(&bench->batch, 0, batch_units(&bench->batch));
     } else {
         bench->batch.live = bench->program->batch;
@@ -88,8 +88,8 @@ static double one_step(Bench *bench) {
     if (bench->clobbered) put_inputs_back(bench);
     run_hyper(run, "step", (double)++bench->step);
     run_hyper(run, "count", (double)bench->batch.live);
-    TeamWork work = {.program = bench->program, .mem = run->mem,
-                     .blocks = batch_blocks(bench->batch.live)};
+    TeamWork work = {
+        .program = bench->program, .mem = run->mem, .blocks = batch_blocks(bench->batch.live)};
     team_run(run->team, &work);
     return io_now() - start;
 }
@@ -101,7 +101,8 @@ static int compare(const void *a, const void *b) {
 
 static void print_profile(const Bench *bench, const double *profile, int64_t steps) {
     double total = 0;
-    for (int i = 0; i < bench->program->nphases; i++) total += profile[i];
+    for (int i = 0; i < bench->program->nphases; i++)
+        total += profile[i];
     fprintf(stderr, "%10s %6s %9s  phase\n", "us a step", "share", "GFLOP/s");
     for (int i = 0; i < bench->program->nphases; i++) {
         const GrPhase *phase = &bench->program->phases[i];
@@ -127,13 +128,16 @@ static bool bench_steps(Bench *bench, Fault *fault) {
     for (int i = 0; i < bench->program->ninputs; i++)
         bench->clobbered |= memcmp(run->mem + bench->program->inputs[i].offset, bench->inputs[i],
                                    input_bytes(bench, i)) != 0;
-    for (int i = 1; i < WARM_UP; i++) one_step(bench);
+    for (int i = 1; i < WARM_UP; i++)
+        one_step(bench);
     double *times = io_alloc((size_t)steps, sizeof *times);
     double *profile = io_alloc((size_t)bench->program->nphases, sizeof *profile);
-    for (int64_t i = 0; i < steps; i++) times[i] = one_step(bench);
+    for (int64_t i = 0; i < steps; i++)
+        times[i] = one_step(bench);
     if (run->options->profile) {
         run->team->profile = profile;
-        for (int64_t i = 0; i < steps; i++) one_step(bench);
+        for (int64_t i = 0; i < steps; i++)
+            one_step(bench);
         run->team->profile = NULL;
         print_profile(bench, profile, steps);
     }
@@ -153,7 +157,8 @@ int verb_bench(Run *run) {
     Bench bench = {.run = run};
     bool ok = bench_steps(&bench, &fault);
     if (!ok) complain(&fault);
-    for (int i = 0; bench.inputs && i < bench.program->ninputs; i++) free(bench.inputs[i]);
+    for (int i = 0; bench.inputs && i < bench.program->ninputs; i++)
+        free(bench.inputs[i]);
     free(bench.inputs);
     batch_free(&bench.batch);
     return ok ? GR_OK : fault.code;

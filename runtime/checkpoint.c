@@ -10,7 +10,9 @@
 static const char best_prefix[] = "best:", presented_name[] = "run:presentations";
 
 static void add_leaf(TensorFile *file, const GrLeaf *leaf, const char *name, const char *mem) {
-    Tensor tensor = {.name = name, .rank = leaf->buffer.rank, .count = leaf->buffer.count,
+    Tensor tensor = {.name = name,
+                     .rank = leaf->buffer.rank,
+                     .count = leaf->buffer.count,
                      .type = leaf->buffer.bytes == 8 ? TENSOR_F64 : TENSOR_F32,
                      .bytes = (const unsigned char *)mem + leaf->buffer.offset};
     memcpy(tensor.extent, leaf->buffer.extent, sizeof tensor.extent);
@@ -86,12 +88,15 @@ bool checkpoint_write_last(const Run *run, const Progress *progress, const char 
         }
     }
     if (progress->npresented)
-        tensors_add(&file, (Tensor){.name = presented_name, .type = TENSOR_U32, .rank = 1,
+        tensors_add(&file, (Tensor){.name = presented_name,
+                                    .type = TENSOR_U32,
+                                    .rank = 1,
                                     .extent = {progress->npresented},
                                     .count = progress->npresented,
                                     .bytes = (const unsigned char *)progress->presented});
     bool ok = tensors_write(run->last_path, &file, fault);
-    for (int i = 0; i < model->nleaves; i++) free(names[i]);
+    for (int i = 0; i < model->nleaves; i++)
+        free(names[i]);
     free(names);
     tensors_free(&file);
     return ok;
@@ -300,8 +305,9 @@ static bool check_origin(Run *run, const TensorFile *file, const char *path, Fau
         warn("%s: the data has changed since; training goes on with the new data", path);
     uint64_t recorded = seed ? strtoull(seed, NULL, 10) : run->seed;
     if (run->options->has_seed && recorded != run->options->seed)
-        return fault_set(fault, GR_USAGE, "%s: was trained with seed %" PRIu64
-                         "; leave --seed out to resume it", path, recorded);
+        return fault_set(fault, GR_USAGE,
+                         "%s: was trained with seed %" PRIu64 "; leave --seed out to resume it",
+                         path, recorded);
     run->seed = recorded;
     return true;
 }
@@ -316,8 +322,7 @@ bool checkpoint_resume(Run *run, const char *path, Progress *progress, Fault *fa
     bool ok = check_leaves(model, &file, "", path, fault) &&
               check_unexpected(model, &file, path, fault) &&
               (!best || check_leaves(model, &file, best_prefix, path, fault)) &&
-              check_origin(run, &file, path, fault) &&
-              read_progress(&file, path, progress, fault);
+              check_origin(run, &file, path, fault) && read_progress(&file, path, progress, fault);
     if (ok) {
         copy_leaves(model, &file, "", run->mem);
         if (best) {

@@ -137,8 +137,9 @@ static bool set_hyper(Options *options, const GrModel *model, const char *text, 
     char *name = io_format("%.*s", (int)(equals - text), text);
     for (int i = 0; i < 3; i++) {
         if (strcmp(name, plain[i]) != 0) continue;
-        if (i < 2) return set_count(options, find_row(i ? "--steps" : "--epochs", i ? 7 : 8),
-                                    equals + 1, fault);
+        if (i < 2)
+            return set_count(options, find_row(i ? "--steps" : "--epochs", i ? 7 : 8), equals + 1,
+                             fault);
         options->has_seed = true;
         if (whole_number(equals + 1, &options->seed)) return true;
         return fault_set(fault, GR_USAGE, "seed is a whole number, not '%s'", equals + 1);
@@ -160,9 +161,9 @@ static bool set_hyper(Options *options, const GrModel *model, const char *text, 
             return true;
         }
         char number[NUMBER_TEXT];
-        char *more = io_format("%s\n    %s (%s)", all, hyper->name + 4,
-                               isnan(hyper->value) ? "an expression"
-                                                   : number_text(hyper->value, 8, number));
+        char *more =
+            io_format("%s\n    %s (%s)", all, hyper->name + 4,
+                      isnan(hyper->value) ? "an expression" : number_text(hyper->value, 8, number));
         free(all);
         all = more;
         if (count < 256) names[count++] = hyper->name + 4;
@@ -174,8 +175,8 @@ static bool set_hyper(Options *options, const GrModel *model, const char *text, 
                      name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", all);
 }
 
-static bool take_option(Options *options, const GrModel *model, const char *verb, int bit,
-                        int *at, Fault *fault) {
+static bool take_option(Options *options, const GrModel *model, const char *verb, int bit, int *at,
+                        Fault *fault) {
     const char *text = options->argv[*at], *value = NULL;
     size_t size = strcspn(text, "=");
     const struct OptionRow *row = find_row(text, size);
@@ -191,12 +192,16 @@ static bool take_option(Options *options, const GrModel *model, const char *verb
     }
     if (row->given) *(bool *)((char *)options + row->given) = true;
     switch (row->take) {
-    case FLAG: *(bool *)((char *)options + row->field) = true; return true;
-    case COUNT: return set_count(options, row, value, fault);
+    case FLAG:
+        *(bool *)((char *)options + row->field) = true;
+        return true;
+    case COUNT:
+        return set_count(options, row, value, fault);
     case SEED:
         if (whole_number(value, &options->seed)) return true;
         return fault_set(fault, GR_USAGE, "%s wants a whole number, not '%s'", row->name, value);
-    case SET: return set_hyper(options, model, value, fault);
+    case SET:
+        return set_hyper(options, model, value, fault);
     default:
         if (value && !*value)
             return fault_set(fault, GR_USAGE, "%s wants %s, but is empty", row->name, row->value);
@@ -208,7 +213,8 @@ static bool take_option(Options *options, const GrModel *model, const char *verb
 static int bad_verb(const char *text) {
     const char *names[VERBS];
     Fault fault;
-    for (int i = 0; i < VERBS; i++) names[i] = verbs[i].name;
+    for (int i = 0; i < VERBS; i++)
+        names[i] = verbs[i].name;
     const char *near = text_nearest(text, names, VERBS);
     if (!strcmp(text, "export"))
         fault_set(&fault, GR_USAGE, "export is not yet available in this version");

@@ -45,7 +45,9 @@ static void print_values(const GrModel *model) {
         const GrSource *source = &model->sources[model->sets[i].source];
         bool part = model->sets[i].taken_from >= 0;
         printf("%-11s %s%s%s\n", model->sets[i].name,
-               part ? "part of " : source->files[0] ? source->files[0] : "(embedded)",
+               part               ? "part of "
+               : source->files[0] ? source->files[0]
+                                  : "(embedded)",
                part ? model->sets[model->sets[i].taken_from].name : "",
                source->embedded && !part ? " (embedded)" : "");
     }

@@ -46,7 +46,9 @@ char *io_format(const char *format, ...) {
     return text;
 }
 
-bool io_exists(const char *path) { return access(path, F_OK) == 0; }
+bool io_exists(const char *path) {
+    return access(path, F_OK) == 0;
+}
 
 double io_now(void) {
     struct timespec now;
@@ -58,14 +60,21 @@ double io_now(void) {
 static const char *advice(int error) {
     switch (error) {
     case ENOSPC:
-    case EDQUOT: return "the disk is full: free some space or choose another folder with --out";
-    case EFBIG: return "the file would be larger than allowed here (see `ulimit -f`)";
+    case EDQUOT:
+        return "the disk is full: free some space or choose another folder with --out";
+    case EFBIG:
+        return "the file would be larger than allowed here (see `ulimit -f`)";
     case EACCES:
-    case EPERM: return "no permission: choose another folder or change its mode";
-    case EROFS: return "the file system is read-only: choose another folder with --out";
-    case ENOENT: return "there is no such file or folder";
-    case EISDIR: return "it is a folder; a file is wanted";
-    default: return strerror(error);
+    case EPERM:
+        return "no permission: choose another folder or change its mode";
+    case EROFS:
+        return "the file system is read-only: choose another folder with --out";
+    case ENOENT:
+        return "there is no such file or folder";
+    case EISDIR:
+        return "it is a folder; a file is wanted";
+    default:
+        return strerror(error);
     }
 }
 
@@ -260,8 +269,8 @@ bool writer_commit(Writer *writer, Fault *fault) {
     }
     /* The new name is safe on disk only when the folder is (some file systems refuse: harmless). */
     char *slash = strrchr(writer->path, '/');
-    char *folder = slash ? io_format("%.*s", (int)(slash - writer->path + 1), writer->path)
-                         : io_format(".");
+    char *folder =
+        slash ? io_format("%.*s", (int)(slash - writer->path + 1), writer->path) : io_format(".");
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);

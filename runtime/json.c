@@ -19,7 +19,8 @@ static bool wrong(Reader *reader, const char *what) {
 }
 
 static void skip_spaces(Reader *reader) {
-    while (reader->at < reader->end && *reader->at && strchr(" \t\r\n", *reader->at)) reader->at++;
+    while (reader->at < reader->end && *reader->at && strchr(" \t\r\n", *reader->at))
+        reader->at++;
 }
 
 static bool take(Reader *reader, char c) {
@@ -92,7 +93,8 @@ static bool take_escape(Reader *reader, char **to) {
 static bool read_string(Reader *reader, char **text) {
     if (!take(reader, '"')) return wrong(reader, "a string is wanted");
     const char *end = reader->at;
-    while (end < reader->end && *end != '"') end += *end == '\\' ? 2 : 1;
+    while (end < reader->end && *end != '"')
+        end += *end == '\\' ? 2 : 1;
     if (end >= reader->end) return wrong(reader, "a string does not end");
     char *to = *text = io_alloc((size_t)(end - reader->at) + 1, 1); /* never grows by escapes */
     while (*reader->at != '"') {
@@ -113,17 +115,20 @@ static bool read_number(Reader *reader, double *number) {
     const char *from = reader->at, *at = from, *end = reader->end;
     if (at < end && *at == '-') at++;
     const char *digits = at;
-    while (at < end && *at >= '0' && *at <= '9') at++;
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
     if (at == digits || (*digits == '0' && at > digits + 1)) return wrong(reader, "bad number");
     if (at < end && *at == '.') {
         const char *fraction = ++at;
-        while (at < end && *at >= '0' && *at <= '9') at++;
+        while (at < end && *at >= '0' && *at <= '9')
+            at++;
         if (at == fraction) return wrong(reader, "bad number");
     }
     if (at < end && (*at == 'e' || *at == 'E')) {
         at++;
         if (at < end && (*at == '+' || *at == '-')) at++;
-        while (at < end && *at >= '0' && *at <= '9') at++;
+        while (at < end && *at >= '0' && *at <= '9')
+            at++;
     }
     reader->at = at;
     if (!number_parse(from, (size_t)(at - from), number)) return wrong(reader, "bad number");

@@ -5,14 +5,21 @@
 #define GRADUS_JSON_H
 #include "io.h"
 
-typedef enum JsonKind { JSON_NULL, JSON_TRUE, JSON_FALSE, JSON_NUMBER, JSON_STRING, JSON_ARRAY,
-                        JSON_OBJECT } JsonKind;
+typedef enum JsonKind {
+    JSON_NULL,
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+} JsonKind;
 typedef struct Json {
     JsonKind kind;
     double number;
-    char *text;          /* STRING: zero-terminated; holds no zero itself */
-    struct Json *items;  /* ARRAY, OBJECT */
-    char **names;        /* OBJECT: as many, distinct */
+    char *text;         /* STRING: zero-terminated; holds no zero itself */
+    struct Json *items; /* ARRAY, OBJECT */
+    char **names;       /* OBJECT: as many, distinct */
     int count;
 } Json;
 /* The whole of text[0, size); trailing spaces are allowed. On a fault nothing is left behind. */

@@ -57,8 +57,8 @@ bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault) {
 
 void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes) {
     if (!log->file) return;
-    fprintf(log->file, "{\"type\":\"step\",\"step\":%" PRId64 ",\"epoch\":%" PRId64 ",\"loss\":",
-            step, epoch);
+    fprintf(log->file,
+            "{\"type\":\"step\",\"step\":%" PRId64 ",\"epoch\":%" PRId64 ",\"loss\":", step, epoch);
     put_number(log->file, loss, bytes);
     fputs("}\n", log->file);
 }
@@ -68,7 +68,8 @@ static void put_metrics(FILE *file, const Metrics *metrics) {
     for (int i = 0; i < metrics->count; i++) {
         const char *set = metrics->item[i].set;
         bool seen = false;
-        for (int j = 0; j < i; j++) seen |= !strcmp(metrics->item[j].set, set);
+        for (int j = 0; j < i; j++)
+            seen |= !strcmp(metrics->item[j].set, set);
         if (seen) continue;
         fprintf(file, ",\"%s\":{", set);
         bool first = true;

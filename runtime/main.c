@@ -3,4 +3,6 @@
  * with a main of its own can link this archive too. */
 #include "run.h"
 
-int main(int argc, char **argv) { return cli_main(argc, argv, &gr_model); }
+int main(int argc, char **argv) {
+    return cli_main(argc, argv, &gr_model);
+}

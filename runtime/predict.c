@@ -15,7 +15,8 @@ static bool load_weights(Run *run, Fault *fault) {
     if (!io_exists(path))
         return fault_set(fault, GR_BAD_DATA,
                          "%s: there are no weights yet: run `train` first, or name a file with "
-                         "--weights=FILE", path);
+                         "--weights=FILE",
+                         path);
     return checkpoint_load(run, path, fault);
 }
 
@@ -162,7 +163,8 @@ static bool choose_examples(Run *run, Set *set, Fault *fault) {
             return false;
         *set = (Set){.name = "input", .data = data, .count = data->count};
         set->examples = io_alloc((size_t)set->count, sizeof *set->examples);
-        for (int64_t i = 0; i < set->count; i++) set->examples[i] = (uint32_t)i;
+        for (int64_t i = 0; i < set->count; i++)
+            set->examples[i] = (uint32_t)i;
         return true;
     }
     const char *name = options->set_name;

@@ -37,7 +37,8 @@ void complain(const Fault *fault) {
 
 void bar_start(Bar *bar, const Options *options, int64_t step) {
     *bar = (Bar){.on = is_terminal() && !options->no_progress && !options->quiet,
-                 .start = io_now(), .first_step = step};
+                 .start = io_now(),
+                 .first_step = step};
 }
 
 static const char *duration(double seconds, char text[24]) {
@@ -57,12 +58,14 @@ void bar_show(Bar *bar, const Progress *progress, int64_t epochs, int64_t step, 
     bar->last = now;
     char cells[WIDTH + 1], left[24];
     int64_t full = steps ? WIDTH * step / steps : 0;
-    for (int i = 0; i < WIDTH; i++) cells[i] = i < full ? '=' : i == full ? '>' : ' ';
+    for (int i = 0; i < WIDTH; i++)
+        cells[i] = i < full ? '=' : i == full ? '>' : ' ';
     cells[WIDTH] = 0;
     double spent = now - bar->start, done = (double)(progress->step - bar->first_step);
     double each = done > 0 ? spent / done : 0;
     fprintf(stderr,
-            "\r\033[K" "epoch %lld/%lld [%s] step %lld/%lld  %.0f examples/s  loss %.4g  %s left",
+            "\r\033[K"
+            "epoch %lld/%lld [%s] step %lld/%lld  %.0f examples/s  loss %.4g  %s left",
             (long long)progress->epoch + 1, (long long)epochs, cells, (long long)step,
             (long long)steps, spent > 0 ? (double)examples / spent : 0,
             progress->loss_count ? progress->loss_sum / (double)progress->loss_count : 0,

@@ -30,8 +30,10 @@ bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Faul
     run->sets = io_alloc((size_t)model->nsets, sizeof *run->sets);
     run->mem = team_memory(model->memory);
     if (!run->mem)
-        return fault_set(fault, GR_FAILED, "the model needs %.1f MB of memory, which is not there: "
-                         "a smaller batch needs less", (double)model->memory / 1e6);
+        return fault_set(fault, GR_FAILED,
+                         "the model needs %.1f MB of memory, which is not there: "
+                         "a smaller batch needs less",
+                         (double)model->memory / 1e6);
     apply_fills(run);
     run_settings(run);
     for (int i = 0; i < model->nhypers; i++) /* metrics: unknown before the first evaluation */
@@ -41,8 +43,10 @@ bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Faul
 }
 
 void run_close(Run *run) {
-    for (int i = 0; i < run->model->nsources; i++) data_close(&run->sources[i]);
-    for (int i = 0; i < run->model->nsets; i++) free(run->sets[i].examples);
+    for (int i = 0; i < run->model->nsources; i++)
+        data_close(&run->sources[i]);
+    for (int i = 0; i < run->model->nsets; i++)
+        free(run->sets[i].examples);
     free(run->sources);
     free(run->sets);
     free(run->best_path);
@@ -56,8 +60,7 @@ void run_hyper(Run *run, const char *name, double value) {
 }
 
 void run_settings(Run *run) {
-    if (run->model->seed_offset >= 0)
-        *(uint64_t *)(run->mem + run->model->seed_offset) = run->seed;
+    if (run->model->seed_offset >= 0) *(uint64_t *)(run->mem + run->model->seed_offset) = run->seed;
     for (int i = 0; i < run->model->nhypers; i++) {
         const GrHyper *hyper = &run->model->hypers[i];
         if (strncmp(hyper->name, "set:", 4) != 0) continue;
@@ -141,7 +144,8 @@ static bool split_set(void *context, const GrProgram *program, Data *data, uint8
     if (!splitting.result)
         return fault_set(fault, GR_FAILED, "program '%s' has no result 'split'", program->name);
     uint32_t *all = io_alloc((size_t)data->count, sizeof *all);
-    for (int64_t i = 0; i < data->count; i++) all[i] = (uint32_t)i;
+    for (int64_t i = 0; i < data->count; i++)
+        all[i] = (uint32_t)i;
     bool ok = run_over(context, program, data, all, data->count, take_split, &splitting, fault);
     free(all);
     return ok;
@@ -204,7 +208,8 @@ static void take_sums(Run *run, const GrProgram *program, int64_t from, int64_t 
     for (int r = 0; r < program->nresults; r++) {
         const GrBuffer *result = &program->results[r];
         if (!result->per_example || result->rank) continue;
-        for (int64_t i = 0; i < live; i++) sums[r] += run_value(run, result, i, 0);
+        for (int64_t i = 0; i < live; i++)
+            sums[r] += run_value(run, result, i, 0);
     }
 }
 
@@ -217,8 +222,7 @@ bool evaluate(Run *run, const Set *set, Metrics *metrics, Fault *fault) {
     bool ok = run_over(run, program, set->data, set->examples, set->count, take_sums, sums, fault);
     for (int r = 0; ok && r < program->nresults; r++)
         if (program->results[r].per_example && !program->results[r].rank)
-            metrics_put(metrics, set->name, program->results[r].name,
-                        sums[r] / (double)set->count);
+            metrics_put(metrics, set->name, program->results[r].name, sums[r] / (double)set->count);
     free(sums);
     return ok;
 }

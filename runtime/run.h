@@ -19,8 +19,8 @@ typedef struct Setting {
 } Setting;
 
 typedef struct Options {
-    int64_t epochs, steps;          /* 0: as the model says */
-    int threads;                    /* 0: found out */
+    int64_t epochs, steps; /* 0: as the model says */
+    int threads;           /* 0: found out */
     bool has_seed, resume, no_progress, quiet, verbose, profile;
     uint64_t seed;
     const char *resume_file, *data, *weights, *log, *out, *input, *output, *set_name;
@@ -35,12 +35,12 @@ typedef struct Run {
     Options *options;
     Team *team;
     char *mem;
-    Data *sources;                  /* by the model's sources; count 0: not read */
-    Set *sets;                      /* by the model's sets */
+    Data *sources; /* by the model's sources; count 0: not read */
+    Set *sets;     /* by the model's sets */
     DataPlaces places;
-    int64_t data_count;             /* examples of the training split */
+    int64_t data_count; /* examples of the training split */
     uint64_t seed;
-    char *best_path, *last_path;    /* weights files */
+    char *best_path, *last_path; /* weights files */
 } Run;
 
 /* Memory, fills, seed and settings. Reads no data. */
@@ -77,17 +77,17 @@ void metrics_print(FILE *out, const Metrics *metrics, const char *set);
 
 /* ---- Where training stands; a checkpoint holds it. */
 typedef struct Progress {
-    int64_t step, epoch, position;    /* updates done; epochs done; examples done in this epoch */
-    int64_t total;                    /* updates in all */
-    double loss_sum;                  /* over this epoch's examples so far */
+    int64_t step, epoch, position; /* updates done; epochs done; examples done in this epoch */
+    int64_t total;                 /* updates in all */
+    double loss_sum;               /* over this epoch's examples so far */
     int64_t loss_count;
-    uint32_t *presented;              /* [source's examples] */
+    uint32_t *presented; /* [source's examples] */
     int64_t npresented;
     bool has_best;
     double best_value;
     int64_t best_epoch, best_step;
-    char *best;                       /* copy of mem[0, persistent) */
-    Metrics metrics, best_metrics;    /* of the last and of the best evaluation */
+    char *best;                    /* copy of mem[0, persistent) */
+    Metrics metrics, best_metrics; /* of the last and of the best evaluation */
 } Progress;
 
 /* The leaves in `mem` under their names, and what says where they come from. */

@@ -96,7 +96,10 @@ static bool read_shape(Tensor *tensor, const Json *shape) {
     return true;
 }
 
-typedef struct Range { int64_t from, to; const char *name; } Range;
+typedef struct Range {
+    int64_t from, to;
+    const char *name;
+} Range;
 
 static bool read_tensor(TensorFile *file, const char *name, const Json *json, size_t start,
                         size_t size, Range *range, const char *path, Fault *fault) {
@@ -104,8 +107,8 @@ static bool read_tensor(TensorFile *file, const char *name, const Json *json, si
     const Json *type = json_member(json, "dtype"), *at = json_member(json, "data_offsets");
     if (json->kind != JSON_OBJECT || json->count != 3 || !type || type->kind != JSON_STRING ||
         !at || at->kind != JSON_ARRAY || at->count != 2 ||
-        !json_whole(&at->items[0], &range->from) ||
-        !json_whole(&at->items[1], &range->to) || !read_shape(&tensor, json_member(json, "shape")))
+        !json_whole(&at->items[0], &range->from) || !json_whole(&at->items[1], &range->to) ||
+        !read_shape(&tensor, json_member(json, "shape")))
         return fault_set(fault, GR_BAD_DATA,
                          "%s: the header's entry for '%s' is wrong: dtype, shape and "
                          "data_offsets are wanted",
@@ -158,8 +161,10 @@ static bool read_header(TensorFile *file, size_t size, const char *path, Fault *
                          path, size);
     memcpy(&length, file->storage, 8);
     if (length > LONGEST_HEADER)
-        return fault_set(fault, GR_BAD_DATA, "%s: is no safetensors file: its header would have "
-                         "%llu bytes", path, (unsigned long long)length);
+        return fault_set(fault, GR_BAD_DATA,
+                         "%s: is no safetensors file: its header would have "
+                         "%llu bytes",
+                         path, (unsigned long long)length);
     if (length > size - 8)
         return fault_set(fault, GR_BAD_DATA, "%s: ends inside its header: the file is truncated",
                          path);
@@ -227,7 +232,8 @@ bool tensors_write(const char *path, const TensorFile *file, Fault *fault) {
     FILE *out = open_memstream(&text, &size);
     if (!out) return fault_set(fault, GR_FAILED, "%s: out of memory while writing", path);
     header_text(out, file, order);
-    while (ftell(out) % 8) fputc(' ', out);
+    while (ftell(out) % 8)
+        fputc(' ', out);
     fclose(out);
     uint64_t length = size;
     Writer writer;

@@ -15,13 +15,15 @@ typedef struct Tensor {
     int64_t count;              /* elements */
     const unsigned char *bytes; /* little-endian, not aligned */
 } Tensor;
-typedef struct Meta { char *name, *value; } Meta;
+typedef struct Meta {
+    char *name, *value;
+} Meta;
 typedef struct TensorFile {
     Tensor *tensors;
     int ntensors;
     Meta *meta;
     int nmeta;
-    unsigned char *storage;     /* what a read file's names and bytes lie in */
+    unsigned char *storage; /* what a read file's names and bytes lie in */
     void *json;
 } TensorFile;
 

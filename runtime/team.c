@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Below these a second thread costs more than it brings: waking and meeting take a few
- * microseconds, in which one core does some hundred thousand operations. */
-static const double program_least = 2e5, phase_least = 4e4;
+/* Below these a second thread costs more than it brings: to meet takes some microseconds, in which
+ * one core does some hundred thousand operations. */
+static const double program_least = 1e6, phase_least = 1e5;
 enum { HUGE_PAGE = 2 << 20, LINE = 64 };
 
 static int64_t phase_units(const GrPhase *phase, int64_t blocks) {
@@ -48,60 +48,66 @@ static void run_alone(Team *team, const TeamWork *work) {
     }
 }
 
-/* One thread's share. Phases that only thread 0 runs need no barrier between them. */
+/* One thread's share. Phases that only thread 0 runs need no barrier between them, nor one after
+ * the last: thread 0 may be gone with the next program while a helper is still leaving this one,
+ * so all is copied first. */
 static void run_share(Team *team, int thread) {
-    const TeamWork *work = team->work;
-    int threads = team->threads;
+    const TeamWork work = *team->work;
+    double *profile = team->profile;
+    int threads = team->threads, phases = work.program ? work.program->nphases : 0;
     bool split_before = false;
-    if (work->prepare) {
-        int64_t units = work->prepare_units;
+    if (work.prepare) {
+        int64_t units = work.prepare_units;
         int64_t from = units * thread / threads, to = units * (thread + 1) / threads;
-        if (from < to) work->prepare(work->context, from, to);
+        if (from < to) work.prepare(work.context, from, to);
         split_before = true;
     }
-    for (int i = 0; work->program && i < work->program->nphases; i++) {
-        const GrPhase *phase = &work->program->phases[i];
-        bool split = phase_is_split(phase, work->blocks);
-        if ((split || split_before || team->profile) && (i || split_before)) {
-#pragma omp barrier
-        }
-        double start = team->profile && !thread ? io_now() : 0;
+    for (int i = 0; i < phases; i++) {
+        const GrPhase *phase = &work.program->phases[i];
+        bool split = phase_is_split(phase, work.blocks);
+        if (split_before || (split && i)) barrier_wait(&team->barrier);
+        double start = profile && !thread ? io_now() : 0;
         if (split)
-            run_range(phase, work, team->scratch[thread], thread, threads);
+            run_range(phase, &work, team->scratch[thread], thread, threads);
         else if (!thread)
-            run_range(phase, work, team->scratch[0], 0, 1);
-        if (team->profile) {
-#pragma omp barrier
-            if (!thread) team->profile[i] += io_now() - start;
-        }
+            run_range(phase, &work, team->scratch[0], 0, 1);
         split_before = split;
+        if (profile) {
+            barrier_wait(&team->barrier);
+            if (!thread) profile[i] += io_now() - start;
+            split_before = true;
+        }
     }
+    if (split_before) barrier_wait(&team->barrier);
+}
+
+/* Is there enough to do for more than one thread? Then some barrier follows the copy above. */
+static bool worth_splitting(const TeamWork *work) {
+    double total = 0;
+    bool split = work->prepare != NULL;
+    for (int i = 0; work->program && i < work->program->nphases; i++) {
+        total += phase_work(&work->program->phases[i], work->blocks);
+        split |= phase_is_split(&work->program->phases[i], work->blocks);
+    }
+    return split && (!work->program || total >= program_least);
 }
 
 void team_run(Team *team, const TeamWork *work) {
-    double total = 0;
-    if (work->program)
-        for (int i = 0; i < work->program->nphases; i++)
-            total += phase_work(&work->program->phases[i], work->blocks);
-    else
-        total = program_least;
-    if (team->threads == 1 || total < program_least) {
+    if (team->threads == 1 || !worth_splitting(work)) {
         run_alone(team, work);
         return;
     }
     team->work = work;
-#pragma omp barrier
+    barrier_wait(&team->barrier);
     run_share(team, 0);
-#pragma omp barrier
 }
 
-/* A helper waits at the barrier (spinning a little, then asleep) for the next program. */
+/* A helper waits at the barrier for the next program. */
 static void help(Team *team, int thread) {
     for (;;) {
-#pragma omp barrier
+        barrier_wait(&team->barrier);
         if (team->quit) return;
         run_share(team, thread);
-#pragma omp barrier
     }
 }
 
@@ -127,19 +133,23 @@ void team_start(int threads, int64_t scratch_bytes, void (*body)(Team *team, voi
 #pragma omp parallel num_threads(threads)
         {
             int thread = omp_get_thread_num();
-            if (!thread) team.threads = omp_get_num_threads();
             team.scratch[thread] = scratch_new(scratch_bytes);
-#pragma omp barrier
+#pragma omp single
+            {
+                team.threads = omp_get_num_threads();
+                barrier_init(&team.barrier, team.threads);
+            }
             if (thread) {
                 help(&team, thread);
             } else {
                 body(&team, context);
                 team.quit = true;
-#pragma omp barrier
+                barrier_wait(&team.barrier);
             }
         }
     }
-    for (int i = 0; i < threads; i++) free(team.scratch[i]);
+    for (int i = 0; i < threads; i++)
+        free(team.scratch[i]);
     free(team.scratch);
 }
 

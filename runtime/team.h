@@ -4,14 +4,16 @@
 #ifndef GRADUS_TEAM_H
 #define GRADUS_TEAM_H
 #include "abi.h"
+#include "barrier.h"
 #include "io.h"
 
 typedef struct Team {
     int threads;
-    char **scratch;    /* each thread's own */
-    double *profile;   /* seconds by phase, added to where not NULL */
+    char **scratch;  /* each thread's own */
+    double *profile; /* seconds by phase, added to where not NULL */
     const struct TeamWork *work;
     bool quit;
+    Barrier barrier;
 } Team;
 
 /* One program run. Before the first phase `prepare` is called over 0 .. prepare_units, split over
@@ -19,7 +21,7 @@ typedef struct Team {
 typedef struct TeamWork {
     const GrProgram *program; /* NULL: only prepare */
     char *mem;
-    int64_t blocks;           /* lane blocks with a live example */
+    int64_t blocks; /* lane blocks with a live example */
     void (*prepare)(void *context, int64_t from, int64_t to);
     void *context;
     int64_t prepare_units;

@@ -84,7 +84,8 @@ int text_distance(const char *a, const char *b) {
     int la = (int)strlen(a), lb = (int)strlen(b);
     if (la > LONGEST || lb > LONGEST) return LONGEST;
     int row[3][LONGEST + 1];
-    for (int j = 0; j <= lb; j++) row[0][j] = j;
+    for (int j = 0; j <= lb; j++)
+        row[0][j] = j;
     for (int i = 1; i <= la; i++) {
         int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = i;

@@ -11,23 +11,23 @@ static const double save_seconds = 30; /* at least this long between two checkpo
 
 /* FAILED: see the fault. */
 typedef enum Ending { GOING, FINISHED, STOPPED, INTERRUPTED, DIVERGED, FAILED } Ending;
-static const char *const ending_names[] = {"",            "finished", "stop rule",
-                                           "interrupted", "diverged", "failed"};
+static const char *const ending_names[] = {"",         "finished", "stop rule", "interrupted",
+                                           "diverged", "failed"};
 
 typedef struct Training {
     Run *run;
     const GrProgram *step, *after; /* after: of an epoch, or NULL */
     const GrBuffer *loss;
-    const Set *train, *chooser;    /* chooser: whose metric chooses the best weights, or NULL */
+    const Set *train, *chooser; /* chooser: whose metric chooses the best weights, or NULL */
     Batch batch;
     uint32_t *order;
     int64_t steps_per_epoch, usable, epochs;
     Progress progress;
-    Progress safe;                 /* at the start of this epoch, for when it diverges */
+    Progress safe; /* at the start of this epoch, for when it diverges */
     char *safe_leaves;
     Log log;
     Bar bar;
-    int64_t examples;              /* done since the start of this process */
+    int64_t examples; /* done since the start of this process */
     double saved, epoch_start;
     int64_t epoch_examples;
     Fault *fault;
@@ -35,11 +35,13 @@ typedef struct Training {
 
 static volatile sig_atomic_t caught;
 
-static void catch(int number) { caught = number; }
+static void note_signal(int number) {
+    caught = number;
+}
 
 static void catch_signals(void) {
     /* The second signal meets the default action again: it ends the process at once. */
-    struct sigaction action = {.sa_handler = catch, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
@@ -194,7 +196,8 @@ static Ending one_step(Training *t) {
     progress->step++;
     log_step(&t->log, progress->step, progress->epoch, loss, t->loss->bytes);
     if (!isfinite(loss)) return DIVERGED;
-    for (int64_t i = 0; i < t->batch.live; i++) progress->presented[t->batch.examples[i]]++;
+    for (int64_t i = 0; i < t->batch.live; i++)
+        progress->presented[t->batch.examples[i]]++;
     progress->position += t->batch.live;
     progress->loss_sum += loss * (double)t->batch.live;
     progress->loss_count += t->batch.live;
@@ -208,7 +211,8 @@ static Ending one_step(Training *t) {
 
 static void make_order(Training *t) {
     order_shuffle(t->order, t->train->count, t->run->seed, (uint32_t)t->progress.epoch);
-    for (int64_t i = 0; i < t->train->count; i++) t->order[i] = t->train->examples[t->order[i]];
+    for (int64_t i = 0; i < t->train->count; i++)
+        t->order[i] = t->train->examples[t->order[i]];
 }
 
 static bool wants_train_metrics(const GrModel *model) {
@@ -313,8 +317,8 @@ static void tell_diverged(const Training *t) {
               "training diverged at step %lld (epoch %lld): the loss or a weight is no finite "
               "number. Try a smaller learning rate%s%s%s, clipped gradients or another "
               "initialization",
-              (long long)t->progress.step, (long long)t->progress.epoch + 1,
-              rate ? " (--set " : "", rate ? rate : "", rate ? "=...)" : "");
+              (long long)t->progress.step, (long long)t->progress.epoch + 1, rate ? " (--set " : "",
+              rate ? rate : "", rate ? "=...)" : "");
     complain(&told);
     if (t->safe.step)
         fprintf(stderr, "the weights of step %lld are kept in %s%s%s\n", (long long)t->safe.step,

@@ -3,6 +3,7 @@
  * say. Needs the stages, back's plan for memory. Builds and runs nothing. */
 #include "driver.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct Tally { /* what one layer adds to what came before it */
@@ -66,6 +67,16 @@ static const char *quantity(Arena *arena, double value, const char *unit, double
     }
     return arena_printf(arena, "%.*f %s%s%s", step == 0 || value >= 100 ? 0 : 1, value,
                         prefix[step], base == 1024 && step > 0 ? "i" : "", unit);
+}
+
+/* The shortest decimal that reads back as the same number. */
+static const char *shortest(Arena *arena, double value) {
+    const char *text = "";
+    for (int digits = 15; digits <= 17; digits++) {
+        text = arena_printf(arena, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    return text;
 }
 
 /* Rows are strings before they are printed, so that columns are as wide as they must be. */
@@ -136,11 +147,11 @@ static void training_print(Arena *arena, const Unit *unit) {
     for (int i = 0; i < unit->hypers.len; i++) {
         const Hyper *h = &unit->hypers.at[i];
         if (strncmp(h->name, "set:", 4)) continue;
-        printf("%s%s=%.17g", first ? "settable with --set: " : ", ", h->name + 4, h->value);
+        printf("%s%s=%s", first ? "settable with --set: " : ", ", h->name + 4,
+               shortest(arena, h->value));
         first = false;
     }
     printf("%s", first ? "" : "\n");
-    (void)arena;
 }
 
 static int check_file(Arena *arena, const Options *options, const char *path) {

@@ -109,8 +109,7 @@ int verb_explain(Arena *arena, const Options *options) {
         for (int i = 0; i < 20000; i++) {
             const char *code = arena_printf(arena, "%c%04d", i < 10000 ? 'E' : 'W', i % 10000);
             const char *text = diag_explain(code);
-            if (text)
-                printf("%.*s\n", (int)strcspn(text, "\n"), text);
+            if (text) printf("%.*s\n", (int)strcspn(text, "\n"), text);
         }
         return EXIT_OK;
     }

@@ -102,7 +102,7 @@ static Value *draw_call(Elab *e, int draw, Value **args, int n, Span at)
     const Ix *element = draw_element(e);
     uint32_t place = draw_place(e);
     if (draw == DRAW_BERNOULLI)
-        return value_scalar(e, sc_draw(e->g, DRAW_BERNOULLI, args[0]->s, element, place, shared), at);
+        return value_scalar(e, sc_draw(e->g, DRAW_BERNOULLI, scalar_once(e, args[0]->s), element, place, shared), at);
     Value *d = value_scalar(e, sc_draw(e->g, (Draw)draw, NULL, element, place, shared), at);
     Value *scale = args[1];
     if (draw == DRAW_UNIFORM)

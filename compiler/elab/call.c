@@ -147,7 +147,7 @@ static void table_row(Elab *e, const Stage *s, Value *v, Name path, Span at)
                  : v->kind == VAL_NUMBER && v->s->kind == SC_READ ? v->s->node : NULL;
     if (!node)
         return;
-    LayerRow row = {.path = path ? path : s->decl->name, .def = s->decl->name, .output = node, .at = at};
+    LayerRow row = {.path = path ? path : stage_name(s), .def = stage_name(s), .output = node, .at = at};
     VEC_PUSH(e->arena, e->unit->layers, row);
 }
 
@@ -171,6 +171,7 @@ static Value *call_builtin(Elab *e, const Stage *s, Value **supplied, int n, Spa
     e->frame = &frame;
     Value *v = value_settle(e, builtin_call(e, s->builtin, all.at, all.len, at), NULL, at);
     frame_end(e, outer);
+    table_row(e, s, v, NULL, at);
     return v;
 }
 

@@ -160,8 +160,8 @@ uint32_t hash_place(const char *text)
 /* ---- Hyperparameters that `--set PATH=…` may change */
 static void find_set(const Scalar *read, void *context)
 {
-    const Node *node = read->node;
-    if (node->kind == NODE_HYPER && !strncmp(node->name, "set:", 4))
+    const Node *node = read->node; /* a metric is no choice of the user's either */
+    if (node->kind == NODE_HYPER && (!strncmp(node->name, "set:", 4) || strchr(node->name, '.')))
         *(bool *)context = true;
     else if (node->kind == NODE_COMP && node->rank == 0 && node->wide)
         sc_reads(node->body, find_set, context);

@@ -64,7 +64,8 @@ typedef struct Extents { /* what a name in a header stands for */
 
 typedef struct Bind { /* a bound index, or a run of them */
     Name name;
-    bool pack, known, masked, placed; /* placed: has dimensions */
+    bool pack, known, masked, placed, written, weak; /* placed: has dimensions;
+                         written: by its own extent; weak: by a read that may leave */
     int n;
     int64_t ext[MAX_RANK];
     int dim[MAX_RANK];
@@ -202,6 +203,7 @@ Value *value_condition(Elab *e, Value *v, Span at);
 bool value_integer(const Value *v, int64_t *out);
 Value *num_op(Elab *e, Op op, Value *a, Value *b, Value *c, Span at);
 const Scalar *op_hoisted(Elab *e, Op op, const Scalar *a, const Scalar *b, const Scalar *c);
+const Scalar *scalar_once(Elab *e, const Scalar *s); /* as a node where examples share it */
 /* The node of `s` over the given dimensions in order, a reduction over the next ones. */
 Node *make_node(Elab *e, const Scalar *s, int rank, int nred, const int *dims, Reduce reduce,
                 bool over_batch, Name label, Span at);

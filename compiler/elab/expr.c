@@ -286,7 +286,7 @@ Value *eval_arg(Elab *e, const Expr *x)
     if (frame.nanon > 0)
         frame.nlhs = 0; /* a value of its own: one draw for each of its elements */
     Value *v = x->kind == EXPR_CALL ? eval_call(e, x, true, false) : eval(e, x);
-    if (v->kind == VAL_NUMBER && frame.nanon > 0)
+    if (v->kind == VAL_NUMBER && !v->truth && (frame.nanon > 0 || (v->s->kind == SC_OP && v->s->reads)))
         v = value_settle(e, v, NULL, x->at);
     frame_end(e, outer);
     return v;

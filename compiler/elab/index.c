@@ -15,10 +15,13 @@ Bind *bind_find(Elab *e, Name name)
 }
 
 /* ---- Where ranges come from */
-static void claim(Elab *e, Bind *b, int n, const int64_t *extent, Span at, const char *whose)
+static void claim(Elab *e, Bind *b, int n, const int64_t *extent, Span at, const char *whose, bool weak)
 {
-    if (!b->known) {
+    if (b->known && weak)
+        return;
+    if (!b->known || b->weak) {
         b->known = true;
+        b->weak = weak;
         b->n = n;
         memcpy(b->ext, extent, sizeof *extent * (size_t)n);
         b->from = at;
@@ -84,8 +87,8 @@ static void infer_read(Elab *e, int first, const Expr *x)
         int length = c->kind == EXPR_PACK ? pack_length(e, c->name) : 1;
         length = length < 0 ? rank - fixed : length;
         Bind *b = c->kind == EXPR_NAME || c->kind == EXPR_PACK ? bind_find(e, c->name) : NULL;
-        if (b && b - e->binds.at >= first && b->pack == (c->kind == EXPR_PACK))
-            claim(e, b, length, value_extent(v) + at, c->at, whose);
+        if (b && !b->written && b - e->binds.at >= first && b->pack == (c->kind == EXPR_PACK))
+            claim(e, b, length, value_extent(v) + at, c->at, whose, x->outside != NULL); /* it may leave */
         at += length;
     }
 }
@@ -106,7 +109,7 @@ static void infer_name(Elab *e, int first, const Expr *x)
         while (b->pack && i + n < rank && v->axes[i + n] == v->axes[i])
             n++;
         if (!b->known)
-            claim(e, b, n, value_extent(v) + i, x->at, whose);
+            claim(e, b, n, value_extent(v) + i, x->at, whose, false);
         i += n;
     }
 }
@@ -210,7 +213,7 @@ bool bind_push(Elab *e, const Index *index)
         fail(e, index->at, "E0204", "index `%s` shares its name with a value", index->name);
         return false;
     }
-    Bind b = {.name = index->name, .pack = index->pack, .at = index->at, .whose = "its own extent"};
+    Bind b = {.name = index->name, .pack = index->pack, .at = index->at, .whose = ""};
     if (index->extent) {
         const Extents *pack = index->extent->kind == EXPR_NAME ? extents_find(e, index->extent->name) : NULL;
         int64_t extent;
@@ -227,7 +230,7 @@ bool bind_push(Elab *e, const Index *index)
             b.n = 1;
             b.ext[0] = extent;
         }
-        b.known = true;
+        b.known = b.written = true;
         b.from = index->extent->at;
     }
     VEC_PUSH(e->arena, e->binds, b);
@@ -239,8 +242,8 @@ bool bind_finish(Elab *e, int first)
     for (int i = first; i < e->binds.len; i++) {
         Bind *b = &e->binds.at[i];
         const Extents *x = extents_find(e, b->name);
-        if (x && x->pack == b->pack && !b->known)
-            claim(e, b, x->n, x->ext, x->at, x->whose);
+        if (x && x->pack == b->pack && (!b->known || b->weak))
+            claim(e, b, x->n, x->ext, x->at, x->whose, false);
         if (!b->known) {
             if (fail(e, b->at, "E0307", "the range of index `%s` cannot be seen from what it indexes", b->name))
                 fail_help(e, "write it: `%s: extent`", b->name);

@@ -333,7 +333,11 @@ void train_programs(Elab *e)
     Program *p = program_new(e, PROGRAM_EVAL, "eval");
     program_value(e, p, name_of("loss"), loss);
     train_metrics(e, p);
+    Scope *scope = e->model_scope;
+    ValueList outputs = e->model_outputs;
     update_look_ahead(e);
     step_program(e);
+    e->model_scope = scope; /* prediction is without training again */
+    e->model_outputs = outputs;
     train_epoch(e);
 }

@@ -189,19 +189,49 @@ Value *value_condition(Elab *e, Value *v, Span at)
     return v;
 }
 
-/* ---- Operators. What is computed in float64, and what is the same for all examples, is a node of
- * its own where it meets something else: once per update, not once per element and example. */
+/* ---- Operators. What is computed in float64, what is the same for all examples, and a costly
+ * function of fewer indices, is a node of its own where it meets something else: once per update,
+ * example or index, not once per element. */
+static bool costly(const Scalar *s)
+{
+    if (s->kind != SC_OP)
+        return false;
+    switch (s->op) {
+    case OP_POW:
+    case OP_EXP:
+    case OP_LOG:
+    case OP_SIN:
+    case OP_COS:
+    case OP_TANH:
+    case OP_ERF: return true;
+    default: break;
+    }
+    for (int i = 0; i < op_info[s->op].arity; i++)
+        if (costly(s->arg[i]))
+            return true;
+    return false;
+}
+
+static const Scalar *own_node(Elab *e, const Scalar *s)
+{
+    int dims[LIVE_DIMS], n = free_dims(s, 0, dims);
+    if (n > MAX_RANK)
+        return s;
+    return read_dims(e, make_node(e, s, n, 0, dims, RED_NONE, false, NULL, (Span){0}), dims);
+}
+
 static const Scalar *hoist(Elab *e, const Scalar *s, const Scalar *result)
 {
     if (s->kind != SC_OP || !s->reads || op_info[s->op].truth)
         return s;
     bool wide = s->wide && !result->wide, shared = !s->per_example && result->per_example;
-    if (!wide && !shared)
-        return s;
-    int dims[LIVE_DIMS], n = free_dims(s, 0, dims);
-    if (n > MAX_RANK)
-        return s;
-    return read_dims(e, make_node(e, s, n, 0, dims, RED_NONE, false, NULL, (Span){0}), dims);
+    bool fewer = s->dims != result->dims && costly(s);
+    return wide || shared || fewer ? own_node(e, s) : s;
+}
+
+const Scalar *scalar_once(Elab *e, const Scalar *s)
+{
+    return s->kind == SC_OP && s->reads && !s->per_example && !op_info[s->op].truth ? own_node(e, s) : s;
 }
 
 const Scalar *op_hoisted(Elab *e, Op op, const Scalar *a, const Scalar *b, const Scalar *c)

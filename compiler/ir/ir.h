@@ -108,7 +108,8 @@ const Scalar *sc_read(Graph *g, Node *node, const Ix *const *at, const Scalar *o
 /* Reads `node` at its own dimensions 0 .. rank-1. */
 const Scalar *sc_read_all(Graph *g, Node *node);
 /* Builds an operator, folding constants and identities (x + 0, x * 1, x * 0, select of a constant,
- * pow by a constant 1..8 as repeated multiplication, …). The order of operands is kept. Types come
+ * pow by a constant 1..8 as repeated multiplication, by -8..-1 as 1 over that, by 0.5 as sqrt, …).
+ * x - x, x / x and comparisons of equal reads stay (NaN). The order of operands is kept. Types come
  * out right: a number where a truth value is wanted becomes ne(x, 0), a truth value where a number is
  * wanted select(b, 1, 0), so that and, or, not and the first operand of select always are truth values
  * (constants never stand there: they fold) and everything else, bodies of nodes too, is a number. */

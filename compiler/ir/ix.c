@@ -193,6 +193,26 @@ static void remainder_range(const Form *f, int i, const int64_t *extents, int64_
     *hi = rest_hi < *hi ? rest_hi : *hi;
 }
 
+/* The same for m (floor(F / a) - k floor(F / (a k))), the middle digit of F. */
+static void quotient_range(const Form *f, int i, const int64_t *extents, int64_t *lo, int64_t *hi) {
+    const IxTerm *t = &f->term[i];
+    for (int j = 0; j < f->n; j++) {
+        const IxTerm *u = &f->term[j];
+        if (t->kind != ATOM_FLOOR || u->kind != ATOM_FLOOR || i == j || t->inner != u->inner ||
+            t->by % u->by || t->coef != -u->coef * (t->by / u->by))
+            continue;
+        int64_t rest_lo, rest_hi, reach = u->coef * (t->by / u->by - 1);
+        Form rest = *f;
+        add_term(&rest, -t->coef, t);
+        add_term(&rest, -u->coef, u);
+        if (rest.n != f->n - 2 || !form_range(&rest, extents, &rest_lo, &rest_hi)) return;
+        rest_lo += reach < 0 ? reach : 0;
+        rest_hi += reach > 0 ? reach : 0;
+        *lo = rest_lo > *lo ? rest_lo : *lo;
+        *hi = rest_hi < *hi ? rest_hi : *hi;
+    }
+}
+
 static bool form_range(const Form *f, const int64_t *extents, int64_t *lo, int64_t *hi) {
     int64_t low = f->c, high = f->c;
     for (int i = 0; i < f->n; i++) {
@@ -202,7 +222,7 @@ static bool form_range(const Form *f, const int64_t *extents, int64_t *lo, int64
         high += coef * (coef > 0 ? to : from);
     }
     for (int i = 0; i < f->n; i++)
-        remainder_range(f, i, extents, &low, &high);
+        remainder_range(f, i, extents, &low, &high), quotient_range(f, i, extents, &low, &high);
     *lo = low, *hi = high;
     return true;
 }

@@ -90,6 +90,10 @@ static void print_number(Printer *p, double value) {
         fputs(isnan(value) ? "nan" : value < 0 ? "-inf" : "inf", p->out);
         return;
     }
+    if (value == floor(value) && fabs(value) < 1e15) { /* 10, not 1e+01 */
+        fprintf(p->out, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value) break;

@@ -124,6 +124,16 @@ const Scalar *derivative_times(Graph *g, const Scalar *p, const Scalar *d)
     return mul(p, d);
 }
 
+/* 2 a, on the first factor of a product, which is more likely the same for all examples. */
+static const Scalar *twice(Graph *g, const Scalar *a)
+{
+    if (is_op(a, OP_NEG))
+        return neg(twice(g, a->arg[0]));
+    if (is_op(a, OP_SELECT))
+        return select(a->arg[0], twice(g, a->arg[1]), twice(g, a->arg[2]));
+    return is_op(a, OP_MUL) ? mul(twice(g, a->arg[0]), a->arg[1]) : mul(K(2), a);
+}
+
 const Scalar *derivative_plus(Graph *g, const Scalar *a, const Scalar *b)
 {
     if (is_value(a, 0))
@@ -131,7 +141,7 @@ const Scalar *derivative_plus(Graph *g, const Scalar *a, const Scalar *b)
     if (is_value(b, 0))
         return a;
     if (a == b)
-        return mul(K(2), a);
+        return twice(g, a);
     if (is_op(a, OP_SELECT) && is_op(b, OP_SELECT) && a->arg[0] == b->arg[0])
         return select(a->arg[0], derivative_plus(g, a->arg[1], b->arg[1]),
                       derivative_plus(g, a->arg[2], b->arg[2]));

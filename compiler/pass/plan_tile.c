@@ -92,7 +92,7 @@ static void set_tile(Kernel *kernel, int axis, int m) {
 static bool wants_draws(const Kernel *kernel) {
     int last = kernel->axes - 1;
     if (kernel->carrier != CARRY_BATCH || kernel->batch_sum || last < 0) return false;
-    if (kernel->axis[last] % DRAW_TILE) return false;
+    if (kernel->axes > 1 && kernel->axis[last] % DRAW_TILE) return false; /* rows would not align */
     for (int i = 0; i < kernel->maps.len; i++)
         if (plan_draws(kernel->maps.at[i]->body)) return true;
     return false;

@@ -8,10 +8,10 @@
 typedef struct Csv {
     const char *name;
     char *at, *end;
-    int64_t line;      /* of `at`, from 1 */
-    char *text;        /* the field just read, unquoted in place */
+    int64_t line; /* of `at`, from 1 */
+    char *text;   /* the field just read, unquoted in place */
     size_t size;
-    bool last;         /* it ended its record */
+    bool last; /* it ended its record */
     Fault *fault;
 } Csv;
 
@@ -75,7 +75,8 @@ static bool take_field(Csv *csv) {
 }
 
 static void trim(Csv *csv) {
-    while (csv->size && (*csv->text == ' ' || *csv->text == '\t')) csv->text++, csv->size--;
+    while (csv->size && (*csv->text == ' ' || *csv->text == '\t'))
+        csv->text++, csv->size--;
     while (csv->size && (csv->text[csv->size - 1] == ' ' || csv->text[csv->size - 1] == '\t'))
         csv->size--;
 }
@@ -83,7 +84,8 @@ static void trim(Csv *csv) {
 /* Nothing but line ends left? Files often end in one or two. */
 static bool at_end(Csv *csv) {
     char *at = csv->at;
-    while (at < csv->end && (*at == '\n' || *at == '\r')) at++;
+    while (at < csv->end && (*at == '\n' || *at == '\r'))
+        at++;
     return at == csv->end;
 }
 
@@ -220,8 +222,11 @@ static void make_fields(Data *data, char **names, const char *const *bound, int 
 }
 
 bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *data, Fault *fault) {
-    Csv csv = {.name = files[0].name, .at = (char *)files[0].bytes,
-               .end = (char *)files[0].bytes + files[0].size, .line = 1, .fault = fault};
+    Csv csv = {.name = files[0].name,
+               .at = (char *)files[0].bytes,
+               .end = (char *)files[0].bytes + files[0].size,
+               .line = 1,
+               .fault = fault};
     char **names = NULL;
     int columns = 0;
     double *matrix = NULL;

@@ -15,7 +15,8 @@ const int data_reader_count = (int)(sizeof data_readers / sizeof *data_readers);
 uint64_t data_hash(uint64_t hash, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
     hash ^= UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++) hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
     return hash;
 }
 
@@ -146,9 +147,12 @@ void data_close(Data *data) {
 double data_value(const DataField *field, int64_t example, int64_t element) {
     int64_t at = example * field->stride + element;
     switch (field->kind) {
-    case FIELD_REAL: return ((const double *)field->first)[at];
-    case FIELD_PIXEL: return ((const unsigned char *)field->first)[at] / 255.0;
-    default: return ((const unsigned char *)field->first)[at];
+    case FIELD_REAL:
+        return ((const double *)field->first)[at];
+    case FIELD_PIXEL:
+        return ((const unsigned char *)field->first)[at] / 255.0;
+    default:
+        return ((const unsigned char *)field->first)[at];
     }
 }
 

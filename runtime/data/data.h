@@ -26,12 +26,12 @@ typedef struct DataField {
 
 /* A source that has been read: `count` examples, each with a value of every field. */
 typedef struct Data {
-    const char *file;  /* for messages */
-    char *input_text;  /* what an example's input is: "28 x 28 = 784 values" */
+    const char *file; /* for messages */
+    char *input_text; /* what an example's input is: "28 x 28 = 784 values" */
     int64_t count;
     DataField *fields;
     int nfields;
-    uint64_t hash;     /* of the files' bytes, unpacked */
+    uint64_t hash; /* of the files' bytes, unpacked */
 } Data;
 
 /* A file of a source: its name for messages and its bytes, unpacked and ours to change. */
@@ -46,8 +46,7 @@ typedef struct DataFile {
 typedef struct DataReader {
     const char *name;
     bool (*fits)(const DataFile *file); /* do the bytes look like it */
-    bool (*read)(const GrSource *source, DataFile files[2], bool targets, Data *data,
-                 Fault *fault);
+    bool (*read)(const GrSource *source, DataFile files[2], bool targets, Data *data, Fault *fault);
 } DataReader;
 extern const DataReader data_readers[]; /* by GrFormat */
 extern const int data_reader_count;

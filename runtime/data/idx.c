@@ -46,11 +46,9 @@ static bool read_header(const DataFile *file, IdxHeader *header, Fault *fault) {
                              file->name);
     }
     int64_t total;
-    if (__builtin_mul_overflow(header->each, header->extent[0], &total) ||
-        total > INT64_MAX - 64)
+    if (__builtin_mul_overflow(header->each, header->extent[0], &total) || total > INT64_MAX - 64)
         return fault_set(fault, GR_BAD_DATA, "%s: its dimensions are impossibly large", file->name);
-    if (!total)
-        return fault_set(fault, GR_BAD_DATA, "%s: holds no examples", file->name);
+    if (!total) return fault_set(fault, GR_BAD_DATA, "%s: holds no examples", file->name);
     int64_t promised = (int64_t)header->size + total;
     if ((int64_t)file->size != promised)
         return fault_set(fault, GR_BAD_DATA,

@@ -18,7 +18,8 @@ typedef struct Making {
 static void whole(Set *set) {
     set->count = set->data->count;
     set->examples = io_alloc((size_t)set->count, sizeof *set->examples);
-    for (int64_t i = 0; i < set->count; i++) set->examples[i] = (uint32_t)i;
+    for (int64_t i = 0; i < set->count; i++)
+        set->examples[i] = (uint32_t)i;
 }
 
 /* Moves the examples that belong from one list to the other; both stay in order. */
@@ -45,8 +46,8 @@ static bool make(Making *making, int which, int depth) {
     if (row->taken_from >= 0 && !make(making, row->taken_from, depth + 1)) return false;
     making->made[which] = true;
     set->name = row->name;
-    set->data = &making->sources[row->taken_from >= 0 ? model->sets[row->taken_from].source
-                                                      : row->source];
+    set->data =
+        &making->sources[row->taken_from >= 0 ? model->sets[row->taken_from].source : row->source];
     if (!set->data->count) return true; /* not read */
     Set all = {0};
     Set *from = row->taken_from >= 0 ? &making->sets[row->taken_from] : &all;
@@ -72,7 +73,8 @@ bool sets_make(const GrModel *model, Data *sources, Set *sets, SetSplit *split, 
     bool *made = io_alloc((size_t)model->nsets, sizeof *made);
     Making making = {model, sources, sets, made, split, context, fault};
     bool ok = true;
-    for (int i = 0; i < model->nsets && ok; i++) ok = make(&making, i, 0);
+    for (int i = 0; i < model->nsets && ok; i++)
+        ok = make(&making, i, 0);
     for (int i = 0; i < model->nsets && ok; i++)
         if (!sets[i].count && sets[i].data->count)
             ok = fault_set(fault, GR_BAD_DATA,

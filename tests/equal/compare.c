@@ -257,17 +257,31 @@ typedef struct Verdict {
     double worst, expected, got; /* worst: difference over bound */
 } Verdict;
 
+/* The size that an error is measured by: what the interpreter reports for the element, but not much
+ * more than the tensor's own numbers, since a sum of absolute values grows with every layer. */
+static double size_of(double value, double magnitude, double rms) {
+    return fmax(fabs(value), fmin(magnitude, 10 * fmax(fabs(value), rms)));
+}
+
+static double rms_of(const double *values, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += isfinite(values[i]) ? values[i] * values[i] : 0;
+    return count ? sqrt(sum / (double)count) : 0;
+}
+
 static Verdict result_compare(Build *b, Eval *eval, const Result *r, const GrBuffer *buffer) {
     const double *expected = eval_node(eval, r->node), *scale = eval_magnitude(eval, r->node);
     Verdict v = {.count = eval_count(eval, r->node)};
-    double *moved = NULL, unit = b->bytes == 8 ? 1e-12 : 1e-5;
+    double *moved = NULL, unit = b->bytes == 8 ? 1e-12 : 1e-5, rms = rms_of(expected, v.count);
     for (int64_t i = 0; i < v.count; i++) {
         int64_t example = r->node->per_example ? i / buffer->count : 0;
         double got = get(b->mem, buffer->offset,
                          place(buffer, example, r->node->per_example ? i % buffer->count : i),
                          buffer->bytes);
         if ((isnan(got) && isnan(expected[i])) || got == expected[i]) continue;
-        double bound = unit * fmax(scale[i], fabs(expected[i])) + (b->bytes == 8 ? 1e-300 : 1e-37);
+        double bound =
+            unit * size_of(expected[i], scale[i], rms) + (b->bytes == 8 ? 1e-300 : 1e-37);
         double ratio = fabs(got - expected[i]) / bound;
         if (!(ratio <= 1)) {
             int64_t count;

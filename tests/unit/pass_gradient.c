@@ -115,12 +115,9 @@ Test(gradient, pooling_ties)
     double tied[] = {1, 1, 3, 3, 3}, expected[] = {0, 0, 2, 0, 0};
     memcpy(kit_find(k, x)->value, tied, sizeof tied);
     Node *loss = comp(k, RED_SUM, 0, ALL(y), SHAPE(2));
-    Unit unit = {.arena = k->arena, .graph = k->g};
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    VEC_PUSH(k->arena, step.results, (Result){.node = graph_grad(k->g, loss, x)});
-    VEC_PUSH(k->arena, unit.programs, step);
-    pass_run(&unit, NULL, NULL, NULL);
-    compare("tied", eval_node(kit_eval(k), unit.programs.at[0].results.at[0].node), expected, 5, 0);
+    Unit *unit = unit_of(k, 1, (Node *[]){graph_grad(k->g, loss, x)});
+    pass_run(unit, NULL, NULL, NULL);
+    compare("tied", eval_node(kit_eval(k), RESULT(unit, 0)), expected, 5, 0);
 }
 
 Test(gradient, product_with_zeros)
@@ -295,13 +292,10 @@ Test(gradient, untaken_branch)
     const Scalar *root = OP1(SQRT, r), *more = OP2(ADD, OP1(LOG, r), OP2(MUL, N(2), root));
     const Scalar *body = OP2(ADD, SELECT(positive, root, N(0)), SELECT(OP2(GT, r, N(1)), more, N(0)));
     Node *loss = comp(k, RED_SUM, 0, body, SHAPE(4));
-    Unit unit = {.arena = k->arena, .graph = k->g};
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    VEC_PUSH(k->arena, step.results, (Result){.node = graph_grad(k->g, loss, x)});
-    VEC_PUSH(k->arena, unit.programs, step);
+    Unit *unit = unit_of(k, 1, (Node *[]){graph_grad(k->g, loss, x)});
     for (int p = 0; p < 4; p++) {
-        pass_table[p].run(&unit);
-        compare("x", eval_node(kit_eval(k), unit.programs.at[0].results.at[0].node), expected, 4, 1e-15);
+        pass_table[p].run(unit);
+        compare("x", eval_node(kit_eval(k), RESULT(unit, 0)), expected, 4, 1e-15);
     }
 }
 
@@ -345,12 +339,9 @@ Test(gradient, extremes_over_examples_share_among_equals)
     double value[EXAMPLES] = {1, 3, 0, 5, 3}, expected[EXAMPLES] = {0, 0.5, 0, 0, 0.5};
     memcpy(kit_find(k, x)->value, value, sizeof value);
     Node *y = comp_batch(k, RED_MAX, 0, SELECT(ALL(kit_live(k)), ALL(x), N(-9)), 0, NULL);
-    Unit unit = {.arena = k->arena, .graph = k->g};
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    VEC_PUSH(k->arena, step.results, (Result){.node = graph_grad(k->g, y, x)});
-    VEC_PUSH(k->arena, unit.programs, step);
-    pass_run(&unit, NULL, NULL, NULL);
-    compare("x", eval_node(kit_eval(k), unit.programs.at[0].results.at[0].node), expected, EXAMPLES, 1e-15);
+    Unit *unit = unit_of(k, 1, (Node *[]){graph_grad(k->g, y, x)});
+    pass_run(unit, NULL, NULL, NULL);
+    compare("x", eval_node(kit_eval(k), RESULT(unit, 0)), expected, EXAMPLES, 1e-15);
 }
 
 Test(gradient, stops_and_what_is_not_reached)
@@ -360,18 +351,14 @@ Test(gradient, stops_and_what_is_not_reached)
     Node *u = kit_leaf(k, NODE_PARAM, "u", SHAPE(2));
     const Scalar *r = READ(w, D(0));
     Node *loss = comp(k, RED_SUM, 0, OP2(MUL, OP1(STOP, OP1(SIN, r)), r), SHAPE(3));
-    Unit unit = {.arena = k->arena, .graph = k->g};
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    VEC_PUSH(k->arena, step.results, (Result){.node = graph_grad(k->g, loss, w)});
-    VEC_PUSH(k->arena, step.results, (Result){.node = graph_grad(k->g, loss, u)});
-    VEC_PUSH(k->arena, unit.programs, step);
-    pass_run(&unit, NULL, NULL, NULL);
+    Unit *unit = unit_of(k, 2, (Node *[]){graph_grad(k->g, loss, w), graph_grad(k->g, loss, u)});
+    pass_run(unit, NULL, NULL, NULL);
     double expected[3], zero[2] = {0};
     for (int i = 0; i < 3; i++)
         expected[i] = sin(kit_find(k, w)->value[i]);
-    Node *gw = unit.programs.at[0].results.at[0].node;
+    Node *gw = RESULT(unit, 0);
     compare("w", eval_node(kit_eval(k), gw), expected, 3, 1e-15);
-    compare("u", eval_node(kit_eval(k), unit.programs.at[0].results.at[1].node), zero, 2, 0);
+    compare("u", eval_node(kit_eval(k), RESULT(unit, 1)), zero, 2, 0);
     cr_assert(!has_op(gw->body, OP_STOP));
 }
 
@@ -383,15 +370,12 @@ Test(gradient, of_a_gradient)
     Node *inner = comp(k, RED_SUM, 0, OP1(EXP, OP2(MUL, READ(w, D(0)), READ(v, D(0)))), SHAPE(3));
     Node *g = graph_grad(k->g, inner, w);
     Node *loss = comp(k, RED_SUM, 0, OP2(MUL, READ(g, D(0)), READ(g, D(0))), SHAPE(3));
-    Unit unit = {.arena = k->arena, .graph = k->g};
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    VEC_PUSH(k->arena, step.results, (Result){.node = graph_grad(k->g, loss, v)});
-    VEC_PUSH(k->arena, unit.programs, step);
-    pass_run(&unit, NULL, NULL, NULL);
+    Unit *unit = unit_of(k, 1, (Node *[]){graph_grad(k->g, loss, v)});
+    pass_run(unit, NULL, NULL, NULL);
     double expected[3];
     for (int i = 0; i < 3; i++) { /* (v e^(wv))^2 by v */
         double a = kit_find(k, w)->value[i], b = kit_find(k, v)->value[i];
         expected[i] = 2 * b * exp(2 * a * b) * (1 + a * b);
     }
-    compare("v", eval_node(kit_eval(k), unit.programs.at[0].results.at[0].node), expected, 3, 1e-14);
+    compare("v", eval_node(kit_eval(k), RESULT(unit, 0)), expected, 3, 1e-14);
 }

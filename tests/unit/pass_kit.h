@@ -76,7 +76,8 @@ KIT Leaf *kit_find(Kit *k, const Node *node)
 KIT Node *comp(Kit *k, Reduce reduce, int rank, const Scalar *body, int dims, const int64_t *extent)
 {
     CompSpec spec = {.rank = rank, .nred = dims - rank, .reduce = reduce, .body = body};
-    memcpy(spec.extent, extent, sizeof *extent * (size_t)dims);
+    if (dims)
+        memcpy(spec.extent, extent, sizeof *extent * (size_t)dims);
     return graph_comp(k->g, &spec);
 }
 KIT Node *comp_batch(Kit *k, Reduce reduce, int rank, const Scalar *body, int dims, const int64_t *extent)
@@ -122,6 +123,20 @@ KIT Eval *kit_eval(Kit *k)
     return eval;
 }
 
+/* A unit of one program with these results. */
+KIT Unit *unit_of(Kit *k, int n, Node **results)
+{
+    Unit *unit = NEW(k->arena, Unit);
+    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
+    for (int i = 0; i < n; i++)
+        VEC_PUSH(k->arena, step.results,
+                 (Result){RESULT_VALUE, name_printf("result%d", i), NULL, results[i]});
+    unit->arena = k->arena, unit->graph = k->g;
+    VEC_PUSH(k->arena, unit->programs, step);
+    return unit;
+}
+#define RESULT(unit, i) ((unit)->programs.at[0].results.at[i].node)
+
 typedef struct Checked {
     Unit *unit;
     Node *loss;
@@ -129,7 +144,7 @@ typedef struct Checked {
     Node *wrt[MAX_WRT];
     const double *gradient[MAX_WRT]; /* after the gradient pass */
 } Checked;
-KIT Node *grad_node(const Checked *c, int i) { return c->unit->programs.at[0].results.at[i + 1].node; }
+KIT Node *grad_node(const Checked *c, int i) { return RESULT(c->unit, i + 1); }
 
 /* Equal to a tolerance of the largest, and to `noise`. */
 KIT void compare_noisy(const char *what, const double *a, const double *b, int64_t n,
@@ -186,22 +201,19 @@ KIT const double *kit_gradient(Kit *k, Eval *eval, const Checked *c, int i)
  * and checks that they keep every value. */
 KIT Checked kit_check(Kit *k, Node *loss, int n, Node **wrt)
 {
-    Checked c = {.unit = NEW(k->arena, Unit), .loss = loss, .n = n};
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    VEC_PUSH(k->arena, step.results, (Result){RESULT_VALUE, name_of("loss"), NULL, loss});
+    Checked c = {.loss = loss, .n = n};
+    Node *results[MAX_WRT + 1] = {loss};
     for (int i = 0; i < n; i++) {
         c.wrt[i] = wrt[i];
-        Node *grad = graph_grad(k->g, loss, wrt[i]);
-        VEC_PUSH(k->arena, step.results, (Result){RESULT_VALUE, name_printf("g%d", i), NULL, grad});
+        results[i + 1] = graph_grad(k->g, loss, wrt[i]);
     }
-    c.unit->arena = k->arena, c.unit->graph = k->g;
-    VEC_PUSH(k->arena, c.unit->programs, step);
+    c.unit = unit_of(k, n + 1, results);
     double before = *eval_node(kit_eval(k), loss);
     for (int p = 0; p < 4; p++) {
         pass_table[p].run(c.unit);
         graph_verify(c.unit, 1);
         Eval *eval = kit_eval(k);
-        double after = *eval_node(eval, c.unit->programs.at[0].results.at[0].node);
+        double after = *eval_node(eval, RESULT(c.unit, 0));
         compare("loss", &after, &before, 1, 1e-12);
         for (int i = 0; i < n; i++) {
             const double *value = kit_gradient(k, eval, &c, i);

@@ -4,18 +4,6 @@
  * Values are compared by kit_check on the way; gradients are pass_gradient.c's business. */
 #include "pass_kit.h"
 
-static Unit *unit_of(Kit *k, int n, Node **results)
-{
-    Unit *unit = NEW(k->arena, Unit);
-    Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
-    for (int i = 0; i < n; i++)
-        VEC_PUSH(k->arena, step.results, (Result){.kind = RESULT_VALUE, .node = results[i]});
-    unit->arena = k->arena, unit->graph = k->g;
-    VEC_PUSH(k->arena, unit->programs, step);
-    return unit;
-}
-#define RESULT(unit, i) ((unit)->programs.at[0].results.at[i].node)
-
 static void pass_named(Unit *unit, const char *name)
 {
     for (int i = 0; i < pass_count; i++)

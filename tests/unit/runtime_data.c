@@ -41,8 +41,18 @@ static void put_gz(const char *path, const void *bytes, size_t size) {
 /* ---- idx */
 
 /* Three images of 2 x 2 and their labels. */
-#define IMAGES "\0\0\10\3" "\0\0\0\3" "\0\0\0\2" "\0\0\0\2" "\0\1\2\3" "\4\5\6\377" "\200\11\12\13"
-#define LABELS "\0\0\10\1" "\0\0\0\3" "\2\0\1"
+#define IMAGES                                                                                     \
+    "\0\0\10\3"                                                                                    \
+    "\0\0\0\3"                                                                                     \
+    "\0\0\0\2"                                                                                     \
+    "\0\0\0\2"                                                                                     \
+    "\0\1\2\3"                                                                                     \
+    "\4\5\6\377"                                                                                   \
+    "\200\11\12\13"
+#define LABELS                                                                                     \
+    "\0\0\10\1"                                                                                    \
+    "\0\0\0\3"                                                                                     \
+    "\2\0\1"
 #define BYTES(text) text, sizeof text - 1
 static const GrSource idx = {.format = GR_IDX, .files = {"images", "labels"}};
 
@@ -83,18 +93,32 @@ Test(runtime_idx, reads_plain_and_packed) {
 
 Test(runtime_idx, refuses_every_fault) {
     enter();
-    idx_fails(BYTES("\1\0\10\3" "\0\0\0\3"), BYTES(LABELS), "no idx file");
+    idx_fails(BYTES("\1\0\10\3"
+                    "\0\0\0\3"),
+              BYTES(LABELS), "no idx file");
     idx_fails(BYTES(""), BYTES(LABELS), "no idx file");
-    idx_fails(BYTES("\0\0\15\3" "\0\0\0\3"), BYTES(LABELS), "type 0x0d");
+    idx_fails(BYTES("\0\0\15\3"
+                    "\0\0\0\3"),
+              BYTES(LABELS), "type 0x0d");
     idx_fails(BYTES("\0\0\10\0"), BYTES(LABELS), "0 dimensions");
     idx_fails(BYTES("\0\0\10\11"), BYTES(LABELS), "9 dimensions");
-    idx_fails(BYTES("\0\0\10\3" "\0\0\0"), BYTES(LABELS), "inside its header");
+    idx_fails(BYTES("\0\0\10\3"
+                    "\0\0\0"),
+              BYTES(LABELS), "inside its header");
     idx_fails(IMAGES, sizeof IMAGES - 2, BYTES(LABELS), "truncated");
     idx_fails(IMAGES, sizeof IMAGES, BYTES(LABELS), "after its end");
-    idx_fails(BYTES("\0\0\10\3" "\0\0\0\0" "\0\0\0\2" "\0\0\0\2"), BYTES(LABELS), "no examples");
+    idx_fails(BYTES("\0\0\10\3"
+                    "\0\0\0\0"
+                    "\0\0\0\2"
+                    "\0\0\0\2"),
+              BYTES(LABELS), "no examples");
     idx_fails(BYTES("\0\0\10\3\377\377\377\377\377\377\377\377\377\377\377\377"), BYTES(LABELS),
               "impossibly large");
-    idx_fails(BYTES(IMAGES), BYTES("\0\0\10\1" "\0\0\0\2" "\1\1"), "2 labels");
+    idx_fails(BYTES(IMAGES),
+              BYTES("\0\0\10\1"
+                    "\0\0\0\2"
+                    "\1\1"),
+              "2 labels");
     idx_fails(BYTES(LABELS), BYTES(IMAGES), "swapped");
     idx_fails(BYTES(IMAGES), LABELS, sizeof LABELS - 2, "truncated");
 }
@@ -105,7 +129,8 @@ Test(runtime_idx, refuses_damaged_gzip) {
     size_t size;
     Fault fault;
     enter();
-    for (size_t i = 0; i < sizeof big; i++) big[i] = (unsigned char)(i * i >> 3);
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (unsigned char)(i * i >> 3);
     put_gz("g", big, sizeof big);
     cr_assert(io_read_file("g", &bytes, &size, &fault));
     for (size_t cut = 2; cut < size; cut += 1 + size / 50) {
@@ -154,7 +179,8 @@ Test(runtime_csv, reads_rfc_4180) {
         "a,class,b\n1,0,2.5\n-3e1,1,4\n",
         "a,class,b\r\n1,0,2.5\r\n-3e1,1,4\r\n",
         "a,class,b\n1,0,2.5\n-3e1,1,4",
-        "\xef\xbb\xbf" "a,class,b\n1,0,2.5\n-3e1,1,4\n\n\n",
+        "\xef\xbb\xbf"
+        "a,class,b\n1,0,2.5\n-3e1,1,4\n\n\n",
         "\"a\",\"class\",\"b\"\n\"1\",0,\"2.5\"\n-3e1,\"1\",4\n",
         " a , class,b\n 1,0 ,2.5\n-3e1,\t1,4\n",
     };
@@ -259,13 +285,18 @@ Test(runtime_places, embedded_needs_no_file) {
 /* ---- Binding */
 
 static const char *const inputs[] = {"x"}, *const outputs[] = {"kind", "other"};
-static const GrModel model = {.name = "m", .inputs = inputs, .ninputs = 1, .outputs = outputs,
-                              .noutputs = 2};
+static const GrModel model = {
+    .name = "m", .inputs = inputs, .ninputs = 1, .outputs = outputs, .noutputs = 2};
 
 static const DataField *bind(const Data *data, const char *name, int64_t count, int classes,
                              Fault *fault) {
-    GrBuffer buffer = {.name = name, .count = count, .rank = 1, .extent = {count}, .bytes = 4,
-                       .per_example = 1, .classes = classes};
+    GrBuffer buffer = {.name = name,
+                       .count = count,
+                       .rank = 1,
+                       .extent = {count},
+                       .bytes = 4,
+                       .per_example = 1,
+                       .classes = classes};
     return data_bind(data, &model, &buffer, fault);
 }
 
@@ -301,7 +332,8 @@ Test(runtime_binding, classes_are_checked) {
     cr_assert(bind(&data, "kind.target", 1, 3, &fault));
     cr_assert(!bind(&data, "kind.target", 1, 2, &fault));
     cr_assert(strstr(fault.text, "t.csv") && strstr(fault.text, "example 1 has class 2") &&
-              strstr(fault.text, "class[2]"), "%s", fault.text);
+                  strstr(fault.text, "class[2]"),
+              "%s", fault.text);
     cr_assert(csv_opens("a,class\n1,0.5\n", &data, &fault));
     cr_assert(!bind(&data, "kind.target", 1, 3, &fault) && strstr(fault.text, "0.5"));
     cr_assert(csv_opens("a,class\n1,-1\n", &data, &fault));
@@ -313,7 +345,8 @@ Test(runtime_binding, classes_are_checked) {
 static bool by_program(void *context, const GrProgram *program, Data *data, uint8_t *belongs,
                        Fault *fault) {
     (void)context, (void)fault;
-    for (int64_t i = 0; i < data->count; i++) belongs[i] = i % program->batch == 0;
+    for (int64_t i = 0; i < data->count; i++)
+        belongs[i] = i % program->batch == 0;
     return true;
 }
 
@@ -352,8 +385,12 @@ Test(runtime_batch, fills_lanes) {
         {.name = "kind.target", .offset = 4096, .count = 1, .bytes = 8, .classes = 3},
         {.name = "live", .offset = 8192, .count = 1, .bytes = 4},
         {.name = "example.number", .offset = 12288, .count = 1, .bytes = 4}};
-    const GrProgram program = {.name = "p", .batch = 32, .inputs = buffers, .ninputs = 4,
-                               .number_offset = 16384, .presentation_offset = 20480};
+    const GrProgram program = {.name = "p",
+                               .batch = 32,
+                               .inputs = buffers,
+                               .ninputs = 4,
+                               .number_offset = 16384,
+                               .presentation_offset = 20480};
     uint32_t examples[20], presented[3] = {5, 6, 7};
     Batch batch;
     Data data;
@@ -363,12 +400,14 @@ Test(runtime_batch, fills_lanes) {
     put_file("labels", BYTES(LABELS));
     cr_assert(data_open(&idx, &here, &data, &fault));
     cr_assert(batch_bind(&batch, &model, &program, mem, &data, &fault), "%s", fault.text);
-    for (uint32_t i = 0; i < 20; i++) examples[i] = (i * 2 + 1) % 3;
+    for (uint32_t i = 0; i < 20; i++)
+        examples[i] = (i * 2 + 1) % 3;
     batch.examples = examples;
     batch.live = 19;
     batch.presented = presented;
     memset(mem, 0x55, sizeof mem);
-    for (int64_t unit = batch_units(&batch); unit-- > 0;) batch_fill(&batch, unit, unit + 1);
+    for (int64_t unit = batch_units(&batch); unit-- > 0;)
+        batch_fill(&batch, unit, unit + 1);
     for (int at = 0; at < 32; at++) {
         uint32_t example = examples[at < 19 ? at : 18]; /* spare lanes: a copy of the last */
         int block = at / 16, lane = at % 16;
@@ -386,10 +425,12 @@ Test(runtime_batch, fills_lanes) {
 }
 
 Test(runtime_batch, rounds_once_in_the_type_of_the_program) {
-    static const GrBuffer wide[] = {{.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 8}};
-    static const GrBuffer narrow[] = {{.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 4}};
-    GrProgram program = {.batch = 16, .inputs = wide, .ninputs = 1, .number_offset = -1,
-                         .presentation_offset = -1};
+    static const GrBuffer wide[] = {
+        {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 8}};
+    static const GrBuffer narrow[] = {
+        {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 4}};
+    GrProgram program = {
+        .batch = 16, .inputs = wide, .ninputs = 1, .number_offset = -1, .presentation_offset = -1};
     uint32_t first = 0;
     Batch batch;
     Data data;

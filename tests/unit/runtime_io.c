@@ -45,12 +45,14 @@ Test(runtime_philox, published_answers) { /* kat_vectors of Random123 */
     } rows[] = {
         {0, {0, 0, 0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
         {UINT64_MAX, {~0u, ~0u, ~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {0x299f31d0a4093822, {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+        {0x299f31d0a4093822,
+         {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (int i = 0; i < 3; i++) {
         Philox p = philox(rows[i].key, rows[i].c[0], rows[i].c[1], rows[i].c[2], rows[i].c[3]);
-        for (int w = 0; w < 4; w++) cr_assert_eq(p.word[w], rows[i].out[w], "row %d word %d", i, w);
+        for (int w = 0; w < 4; w++)
+            cr_assert_eq(p.word[w], rows[i].out[w], "row %d word %d", i, w);
     }
 }
 
@@ -74,7 +76,8 @@ Test(runtime_order, is_fisher_yates_over_random123) {
     enum { N = 1000 };
     uint32_t got[N], want[N];
     order_shuffle(got, N, 12345678901, 3);
-    for (uint32_t i = 0; i < N; i++) want[i] = i;
+    for (uint32_t i = 0; i < N; i++)
+        want[i] = i;
     for (uint32_t i = N - 1; i > 0; i--) {
         Philox d = other_philox(12345678901, i, 3, 0, 0x6f726472);
         /* floor(random * (i + 1) / 2^64) in two halves, without 128 bits */
@@ -95,7 +98,8 @@ Test(runtime_order, depends_on_seed_and_epoch_only) {
     order_shuffle(b, 100, 2, 0);
     cr_assert(memcmp(a, b, sizeof a));
     uint8_t seen[100] = {0};
-    for (int i = 0; i < 100; i++) cr_assert(b[i] < 100 && !seen[b[i]]++);
+    for (int i = 0; i < 100; i++)
+        cr_assert(b[i] < 100 && !seen[b[i]]++);
     order_shuffle(b, 1, 5, 5);
     cr_assert_eq(b[0], 0);
 }
@@ -106,34 +110,53 @@ Test(runtime_order, is_uniform) { /* chi-square of where each of 8 examples land
     uint32_t order[N];
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
         order_shuffle(order, N, 99, epoch);
-        for (int i = 0; i < N; i++) landed[i][order[i]]++;
+        for (int i = 0; i < N; i++)
+            landed[i][order[i]]++;
     }
     double chi = 0, mean = (double)EPOCHS / N;
     for (int i = 0; i < N; i++)
-        for (int j = 0; j < N; j++) chi += (landed[i][j] - mean) * (landed[i][j] - mean) / mean;
+        for (int j = 0; j < N; j++)
+            chi += (landed[i][j] - mean) * (landed[i][j] - mean) / mean;
     cr_assert(chi < 95, "chi-square %g", chi); /* 1e-4 of the time */
 }
 
 /* ---- Numbers */
 
 Test(runtime_numbers, parse_what_is_a_number) {
-    static const char *const good[] = {
-        "0", "-0", "+1", "1.", ".5", "5.1", "-12.25e3", "1E-7", "123456789012345678901234567890",
-        "9007199254740993", "1e22", "1e23", "2.2250738585072014e-308", "4.9e-324", "1e-400",
-        "0.1", "179769313486231570000e288", "0.000000000000000000000000000001",
-        "1.00000000000000011102230246251565", "8.5e22", "00012"};
+    static const char *const good[] = {"0",
+                                       "-0",
+                                       "+1",
+                                       "1.",
+                                       ".5",
+                                       "5.1",
+                                       "-12.25e3",
+                                       "1E-7",
+                                       "123456789012345678901234567890",
+                                       "9007199254740993",
+                                       "1e22",
+                                       "1e23",
+                                       "2.2250738585072014e-308",
+                                       "4.9e-324",
+                                       "1e-400",
+                                       "0.1",
+                                       "179769313486231570000e288",
+                                       "0.000000000000000000000000000001",
+                                       "1.00000000000000011102230246251565",
+                                       "8.5e22",
+                                       "00012"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         double value;
         cr_assert(number_parse(good[i], strlen(good[i]), &value), "%s", good[i]);
         double want = strtod(good[i], NULL);
-        cr_assert(!memcmp(&value, &want, sizeof value), "%s: %.17g, not %.17g", good[i], value, want);
+        cr_assert(!memcmp(&value, &want, sizeof value), "%s: %.17g, not %.17g", good[i], value,
+                  want);
     }
 }
 
 Test(runtime_numbers, refuse_what_is_none) {
-    static const char *const bad[] = {"",     "+",   "-",   ".",   "e5",  "1e",  "1e+", "0x10",
-                                      "nan",  "inf", "1,5", "1 2", " 1",  "1 ",  "--1", "1.2.3",
-                                      "1e999", "abc", "1f",  "-inf", "1e5.5"};
+    static const char *const bad[] = {"",     "+",     "-",     ".",   "e5",  "1e",   "1e+",
+                                      "0x10", "nan",   "inf",   "1,5", "1 2", " 1",   "1 ",
+                                      "--1",  "1.2.3", "1e999", "abc", "1f",  "-inf", "1e5.5"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         double value;
         cr_assert(!number_parse(bad[i], strlen(bad[i]), &value), "'%s' was read", bad[i]);
@@ -179,7 +202,8 @@ Test(runtime_numbers, nearest_names) {
 /* ---- JSON */
 
 Test(runtime_json, reads_values) {
-    const char *text = " {\"a\": [1, -2.5e1, true, null, \"x\\n\\u00e9\\ud83d\\ude00\"], \"\": {}} ";
+    const char *text =
+        " {\"a\": [1, -2.5e1, true, null, \"x\\n\\u00e9\\ud83d\\ude00\"], \"\": {}} ";
     Json json;
     Fault fault;
     cr_assert(json_read(text, strlen(text), &json, &fault), "%s", fault.text);
@@ -192,10 +216,32 @@ Test(runtime_json, reads_values) {
 }
 
 Test(runtime_json, refuses_malformed) {
-    static const char *const bad[] = {
-        "", "{", "}", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "[1 2]", "01", "1.", "-", "+1",
-        "\"a", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\u0000\"", "\"\t\"", "nul",
-        "[1] x", "{\"a\":1,\"a\":2}", "1e", "NaN", "'a'", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1"};
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "}",
+                                      "[1,]",
+                                      "{\"a\":1,}",
+                                      "{\"a\" 1}",
+                                      "{a:1}",
+                                      "[1 2]",
+                                      "01",
+                                      "1.",
+                                      "-",
+                                      "+1",
+                                      "\"a",
+                                      "\"\\x\"",
+                                      "\"\\u12\"",
+                                      "\"\\ud800\"",
+                                      "\"\\udc00\"",
+                                      "\"\\u0000\"",
+                                      "\"\t\"",
+                                      "nul",
+                                      "[1] x",
+                                      "{\"a\":1,\"a\":2}",
+                                      "1e",
+                                      "NaN",
+                                      "'a'",
+                                      "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Json json;
         Fault fault;
@@ -266,7 +312,8 @@ static void write_header(const char *path, const char *header, size_t data) {
     uint64_t length = strlen(header);
     fwrite(&length, 8, 1, file);
     fputs(header, file);
-    for (size_t i = 0; i < data; i++) fputc((int)i, file);
+    for (size_t i = 0; i < data; i++)
+        fputc((int)i, file);
     fclose(file);
 }
 
@@ -277,12 +324,21 @@ Test(runtime_safetensors, round_trip) {
     TensorFile file = {0}, back;
     Fault fault;
     enter();
-    tensors_add(&file, (Tensor){.name = "c", .type = TENSOR_U32, .rank = 1, .extent = {2}, .count = 2,
+    tensors_add(&file, (Tensor){.name = "c",
+                                .type = TENSOR_U32,
+                                .rank = 1,
+                                .extent = {2},
+                                .count = 2,
                                 .bytes = (const unsigned char *)c});
-    tensors_add(&file, (Tensor){.name = "a.\"W\"", .type = TENSOR_F32, .rank = 2, .extent = {2, 3},
-                                .count = 6, .bytes = (const unsigned char *)a});
-    tensors_add(&file, (Tensor){.name = "b", .type = TENSOR_F64, .count = 1,
-                                .bytes = (const unsigned char *)&b});
+    tensors_add(&file, (Tensor){.name = "a.\"W\"",
+                                .type = TENSOR_F32,
+                                .rank = 2,
+                                .extent = {2, 3},
+                                .count = 6,
+                                .bytes = (const unsigned char *)a});
+    tensors_add(
+        &file,
+        (Tensor){.name = "b", .type = TENSOR_F64, .count = 1, .bytes = (const unsigned char *)&b});
     tensors_note(&file, "step", "%d", 12);
     tensors_note(&file, "odd \\ \"\n", "%s", "\xc3\xa9\t");
     cr_assert(tensors_write("w", &file, &fault), "%s", fault.text);
@@ -326,7 +382,8 @@ Test(runtime_safetensors, refuses_every_violation) {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,8]}}", 8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9007199254740992,9007199254740992],"
-         "\"data_offsets\":[0,8]}}", 8, "entry"},
+         "\"data_offsets\":[0,8]}}",
+         8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "range"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "entry"},
         {"{\"a\":7}", 8, "entry"},

@@ -68,7 +68,9 @@ static int finish(pid_t child) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int fake(const char *line) { return finish(start(line, "out.txt", 0)); }
+static int fake(const char *line) {
+    return finish(start(line, "out.txt", 0));
+}
 
 static bool same(const char *a, const char *b) {
     unsigned char *x, *y;
@@ -86,7 +88,8 @@ static off_t file_size(const char *path) {
 
 static int lines(const char *text, const char *with) {
     int count = 0;
-    for (const char *at = text; (at = strstr(at, with)); at++) count++;
+    for (const char *at = text; (at = strstr(at, with)); at++)
+        count++;
     return count;
 }
 
@@ -108,16 +111,24 @@ Test(runtime_process, usage_faults) {
     static const struct {
         const char *line, *told;
     } rows[] = {
-        {"tran", "did you mean 'train'"}, {"--epochs=3", "a verb comes first"},
-        {"export", "not yet available"}, {"train --epoch=3", "did you mean --epochs"},
-        {"eval --epochs=3", "not an option of eval"}, {"train --epochs=x", "whole number"},
-        {"train --epochs=0", "whole number"}, {"train --epochs", "wants a value"},
-        {"train --threads=99999", "whole number"}, {"train --seed=-1", "whole number"},
-        {"train -q=1", "takes no value"}, {"train extra", "unexpected 'extra'"},
-        {"train --log=", "is empty"}, {"train --set lr", "NAME=VALUE"},
+        {"tran", "did you mean 'train'"},
+        {"--epochs=3", "a verb comes first"},
+        {"export", "not yet available"},
+        {"train --epoch=3", "did you mean --epochs"},
+        {"eval --epochs=3", "not an option of eval"},
+        {"train --epochs=x", "whole number"},
+        {"train --epochs=0", "whole number"},
+        {"train --epochs", "wants a value"},
+        {"train --threads=99999", "whole number"},
+        {"train --seed=-1", "whole number"},
+        {"train -q=1", "takes no value"},
+        {"train extra", "unexpected 'extra'"},
+        {"train --log=", "is empty"},
+        {"train --set lr", "NAME=VALUE"},
         {"train --set optimizer.lr=fast", "not a number"},
         {"train --set optimiser.lr=1", "did you mean 'optimizer.lr'"},
-        {"train --set zebra=1", "stop.window (1000)"}, {"train --set seed=x", "seed"},
+        {"train --set zebra=1", "stop.window (1000)"},
+        {"train --set seed=x", "seed"},
         {"eval --data=. --set-name=tests --weights=fake.csv", "safetensors"},
     };
     enter();
@@ -182,7 +193,8 @@ Test(runtime_process, same_bits_for_any_threads) {
         char *line = io_format("train -q --data=. --out=t%d --threads=%d", threads, threads);
         cr_assert_eq(fake(line), 0, "%s", complained);
         cr_assert(same("t1/fake.safetensors", io_format("t%d/fake.safetensors", threads)));
-        cr_assert(same("t1/fake.last.safetensors", io_format("t%d/fake.last.safetensors", threads)));
+        cr_assert(
+            same("t1/fake.last.safetensors", io_format("t%d/fake.last.safetensors", threads)));
     }
     cr_assert_eq(fake("train -q --data=. --out=s --seed=8"), 0);
     cr_assert(!same("t1/fake.safetensors", "s/fake.safetensors"));
@@ -205,8 +217,10 @@ Test(runtime_process, resumes_to_the_bit_from_any_step) {
 
 static void interrupted(int number) {
     enter();
-    pid_t child = start("train -q --data=. --out=b --threads=1 --steps=60000 --log=l", "out.txt", 0);
-    for (int i = 0; i < 2000 && file_size("l") < 200000; i++) usleep(2000); /* well under way */
+    pid_t child =
+        start("train -q --data=. --out=b --threads=1 --steps=60000 --log=l", "out.txt", 0);
+    for (int i = 0; i < 2000 && file_size("l") < 200000; i++)
+        usleep(2000); /* well under way */
     kill(child, number);
     cr_assert_eq(finish(child), 128 + number, "%s", complained);
     TensorFile file;
@@ -219,14 +233,19 @@ static void interrupted(int number) {
     cr_assert(same("a/fake.last.safetensors", "b/fake.last.safetensors"), "from step %ld", step);
     cr_assert(same("a/fake.safetensors", "b/fake.safetensors"), "from step %ld", step);
 }
-Test(runtime_process, sigint_keeps_everything) { interrupted(SIGINT); }
-Test(runtime_process, sigterm_keeps_everything) { interrupted(SIGTERM); }
+Test(runtime_process, sigint_keeps_everything) {
+    interrupted(SIGINT);
+}
+Test(runtime_process, sigterm_keeps_everything) {
+    interrupted(SIGTERM);
+}
 
 Test(runtime_process, divergence_is_told_and_the_last_good_weights_stay) {
     enter();
     cr_assert_eq(fake("train -q --data=. --out=d --epochs=1"), 0);
     cr_assert_eq(fake("train --data=. --out=d --log=d.jsonl --resume --epochs=3 "
-                      "--set optimizer.lr=1e40"), 3);
+                      "--set optimizer.lr=1e40"),
+                 3);
     cr_assert(strstr(complained, "diverged at step") && strstr(complained, "--set optimizer.lr"));
     cr_assert(strstr(text_of("d.jsonl"), "\"reason\":\"diverged\""));
     TensorFile file;
@@ -291,9 +310,11 @@ Test(runtime_process, bench_prints_one_line) {
                                                "bench --steps=7 --threads=2"};
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(fake(lines_to_try[i]), 0);
-        cr_assert_eq(sscanf(said, "{\"median_us\":%lf,\"min_us\":%lf,\"steps\":%d,\"batch\":%d,"
+        cr_assert_eq(sscanf(said,
+                            "{\"median_us\":%lf,\"min_us\":%lf,\"steps\":%d,\"batch\":%d,"
                             "\"threads\":%d,\"flops\":%lf}\n%n",
-                            &median, &least, &steps, &batch, &threads, &flops, &end), 6, "%s", said);
+                            &median, &least, &steps, &batch, &threads, &flops, &end),
+                     6, "%s", said);
         cr_assert(!said[end] && median >= least && least > 0);
         cr_assert(steps == 7 && batch == 32 && threads == 2 && flops == 1e7);
         cr_assert_eq(strstr(complained, "random data") != NULL, i == 1);

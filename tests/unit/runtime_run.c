@@ -43,25 +43,30 @@ static void by_blocks(char *mem, char *scratch, int64_t blocks, int64_t from, in
     Marks *marks = (Marks *)mem;
     (void)blocks;
     memset(scratch, (int)from, 100); /* each thread has its own */
-    for (int64_t i = from; i < to; i++) marks->blocks[i] += marks->serial == 1;
+    for (int64_t i = from; i < to; i++)
+        marks->blocks[i] += marks->serial == 1;
 }
 static void by_units(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to) {
     Marks *marks = (Marks *)mem;
     (void)scratch, (void)blocks;
     int done = 0; /* a barrier lies before: all blocks are done */
-    for (int i = 0; i < BLOCKS; i++) done += marks->blocks[i];
+    for (int i = 0; i < BLOCKS; i++)
+        done += marks->blocks[i];
     if (from % 8 || (to % 8 && to != UNITS))
         __atomic_add_fetch(&marks->bad_grain, 1, __ATOMIC_RELAXED);
-    for (int64_t i = from; i < to; i++) marks->units[i] += done == BLOCKS;
+    for (int64_t i = from; i < to; i++)
+        marks->units[i] += done == BLOCKS;
 }
 static void last(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to) {
     (void)scratch, (void)blocks, (void)from, (void)to;
     Marks *marks = (Marks *)mem;
-    for (int i = 0; i < UNITS; i++) marks->ordered += marks->units[i];
+    for (int i = 0; i < UNITS; i++)
+        marks->ordered += marks->units[i];
 }
 static void prepare(void *context, int64_t from, int64_t to) {
     int *prepared = context;
-    for (int64_t i = from; i < to; i++) prepared[i]++;
+    for (int64_t i = from; i < to; i++)
+        prepared[i]++;
 }
 
 static const GrPhase phases[] = {{serial, "a", GR_SERIAL, 1, 1, 1e6, 0},
@@ -74,13 +79,20 @@ static void team_body(Team *team, void *context) {
     for (int repeat = 0; repeat < 50; repeat++) {
         Marks marks = {0};
         int prepared[9] = {0};
-        TeamWork work = {.program = &program, .mem = (char *)&marks, .blocks = BLOCKS,
-                         .prepare = prepare, .context = prepared, .prepare_units = 9};
+        TeamWork work = {.program = &program,
+                         .mem = (char *)&marks,
+                         .blocks = BLOCKS,
+                         .prepare = prepare,
+                         .context = prepared,
+                         .prepare_units = 9};
         team_run(team, &work);
-        for (int i = 0; i < 9; i++) cr_assert_eq(prepared[i], 1);
+        for (int i = 0; i < 9; i++)
+            cr_assert_eq(prepared[i], 1);
         cr_assert_eq(marks.serial, 1);
-        for (int i = 0; i < BLOCKS; i++) cr_assert_eq(marks.blocks[i], 1);
-        for (int i = 0; i < UNITS; i++) cr_assert_eq(marks.units[i], 1);
+        for (int i = 0; i < BLOCKS; i++)
+            cr_assert_eq(marks.blocks[i], 1);
+        for (int i = 0; i < UNITS; i++)
+            cr_assert_eq(marks.units[i], 1);
         cr_assert_eq(marks.ordered, UNITS);
         cr_assert_eq(marks.bad_grain, 0);
     }
@@ -100,7 +112,8 @@ Test(runtime_team, memory_is_zeroed_and_aligned) {
     for (int i = 0; i < 3; i++) {
         char *memory = team_memory(sizes[i]);
         cr_assert(memory && (uintptr_t)memory % (sizes[i] > 4 << 20 ? 2 << 20 : 64) == 0);
-        for (int64_t b = 0; b < sizes[i]; b += 61) cr_assert_eq(memory[b], 0);
+        for (int64_t b = 0; b < sizes[i]; b += 61)
+            cr_assert_eq(memory[b], 0);
     }
     cr_assert_eq(team_count(3), 3);
     setenv("OMP_NUM_THREADS", "5", 1);
@@ -125,9 +138,17 @@ static void in_team(void (*test)(Run *run)) {
 }
 
 static void progress_make(Progress *progress, int64_t seen) {
-    *progress = (Progress){.step = 12, .epoch = 3, .position = 32, .total = 99, .loss_sum = 0.1,
-                           .loss_count = 32, .npresented = 50, .has_best = true,
-                           .best_value = 1.0 / 3, .best_epoch = 2, .best_step = 8};
+    *progress = (Progress){.step = 12,
+                           .epoch = 3,
+                           .position = 32,
+                           .total = 99,
+                           .loss_sum = 0.1,
+                           .loss_count = 32,
+                           .npresented = 50,
+                           .has_best = true,
+                           .best_value = 1.0 / 3,
+                           .best_epoch = 2,
+                           .best_step = 8};
     progress->presented = io_alloc(50, 4);
     progress->presented[7] = (uint32_t)seen;
     progress->best = io_alloc(1, (size_t)gr_model.persistent);
@@ -172,7 +193,9 @@ static void resumes(Run *run) {
     run->options->seed = 8;
     cr_assert(!checkpoint_resume(run, run->last_path, &after, &fault) && fault.code == GR_USAGE);
 }
-Test(runtime_checkpoint, resumes) { enter(), in_team(resumes); }
+Test(runtime_checkpoint, resumes) {
+    enter(), in_team(resumes);
+}
 
 /* A weights file of the fake model, with leaf `which` changed by `change`. */
 static void write_wrong(const Run *run, int which, void (*change)(Tensor *)) {
@@ -180,8 +203,10 @@ static void write_wrong(const Run *run, int which, void (*change)(Tensor *)) {
     Fault fault;
     for (int i = 0; i < gr_model.nleaves; i++) {
         const GrBuffer *buffer = &gr_model.leaves[i].buffer;
-        Tensor tensor = {.name = buffer->name, .type = buffer->bytes == 8 ? TENSOR_F64 : TENSOR_F32,
-                         .rank = buffer->rank, .count = buffer->count,
+        Tensor tensor = {.name = buffer->name,
+                         .type = buffer->bytes == 8 ? TENSOR_F64 : TENSOR_F32,
+                         .rank = buffer->rank,
+                         .count = buffer->count,
                          .bytes = (unsigned char *)run->mem + buffer->offset};
         memcpy(tensor.extent, buffer->extent, sizeof tensor.extent);
         if (i == which) change(&tensor);
@@ -191,24 +216,42 @@ static void write_wrong(const Run *run, int which, void (*change)(Tensor *)) {
     tensors_free(&file);
 }
 static const float bad_nan[16] = {1, 2, NAN}, bad_inf[16] = {INFINITY};
-static void leave_out(Tensor *t) { t->name = NULL; }
-static void rename_it(Tensor *t) { t->name = "fc1.W"; }
-static void reshape(Tensor *t) { t->extent[0] = 4, t->extent[1] = 3; }
-static void flatten(Tensor *t) { t->rank = 1, t->extent[0] = 12; }
-static void retype(Tensor *t) { t->type = TENSOR_U32; }
-static void put_nan(Tensor *t) { t->bytes = (const unsigned char *)bad_nan; }
-static void put_inf(Tensor *t) { t->bytes = (const unsigned char *)bad_inf; }
+static void leave_out(Tensor *t) {
+    t->name = NULL;
+}
+static void rename_it(Tensor *t) {
+    t->name = "fc1.W";
+}
+static void reshape(Tensor *t) {
+    t->extent[0] = 4, t->extent[1] = 3;
+}
+static void flatten(Tensor *t) {
+    t->rank = 1, t->extent[0] = 12;
+}
+static void retype(Tensor *t) {
+    t->type = TENSOR_U32;
+}
+static void put_nan(Tensor *t) {
+    t->bytes = (const unsigned char *)bad_nan;
+}
+static void put_inf(Tensor *t) {
+    t->bytes = (const unsigned char *)bad_inf;
+}
 
 static void refuses(Run *run) {
     static const struct {
         int leaf;
         void (*change)(Tensor *);
         const char *told;
-    } rows[] = {{0, leave_out, "has no 'dense1.W'"}, {0, rename_it, "has no 'dense1.W'"},
+    } rows[] = {{0, leave_out, "has no 'dense1.W'"},
+                {0, rename_it, "has no 'dense1.W'"},
                 {0, reshape, "shape [4, 3], but this model's has [3, 4]"},
-                {0, flatten, "shape [12], but"}, {1, retype, "not made of floating-point"},
-                {0, put_nan, "element 2 of 'dense1.W'"}, {1, put_inf, "element 0 of 'dense1.b'"},
-                {2, put_nan, NULL}, {2, put_inf, NULL}};
+                {0, flatten, "shape [12], but"},
+                {1, retype, "not made of floating-point"},
+                {0, put_nan, "element 2 of 'dense1.W'"},
+                {1, put_inf, "element 0 of 'dense1.b'"},
+                {2, put_nan, NULL},
+                {2, put_inf, NULL}};
     size_t size = (size_t)gr_model.persistent;
     char *kept = io_alloc(1, size);
     memcpy(kept, run->mem, size);
@@ -222,7 +265,9 @@ static void refuses(Run *run) {
         cr_assert(!memcmp(kept, run->mem, size), "nothing is half-loaded");
     }
 }
-Test(runtime_checkpoint, refuses_wrong_files_and_loads_nothing) { enter(), in_team(refuses); }
+Test(runtime_checkpoint, refuses_wrong_files_and_loads_nothing) {
+    enter(), in_team(refuses);
+}
 
 static void refuses_other_model(Run *run) {
     TensorFile file = {0};
@@ -237,7 +282,9 @@ static void refuses_other_model(Run *run) {
     cr_assert(tensors_write("more", &file, &fault));
     cr_assert(!checkpoint_load(run, "more", &fault) && strstr(fault.text, "conv9.W"));
 }
-Test(runtime_checkpoint, refuses_unexpected_names) { enter(), in_team(refuses_other_model); }
+Test(runtime_checkpoint, refuses_unexpected_names) {
+    enter(), in_team(refuses_other_model);
+}
 
 /* ---- Data, fit, evaluation */
 
@@ -246,20 +293,25 @@ static void evaluates(Run *run) {
     Metrics metrics = {.count = 0};
     Fault fault;
     cr_assert(train->count == 40 && validation->count == 10);
-    for (int64_t i = 0; i < 10; i++) cr_assert_eq(validation->examples[i], i * 5 + 4);
+    for (int64_t i = 0; i < 10; i++)
+        cr_assert_eq(validation->examples[i], i * 5 + 4);
     const double *mu = (const double *)(run->mem + gr_model.leaves[4].buffer.offset);
     double mean = 0;
-    for (int64_t i = 0; i < 40; i++) mean += train->examples[i] * 0.25 / 40;
+    for (int64_t i = 0; i < 40; i++)
+        mean += train->examples[i] * 0.25 / 40;
     cr_assert_float_eq(mu[2], mean, 1e-12); /* over the training split alone */
-    cr_assert(evaluate(run, validation, &metrics, &fault) && evaluate(run, train, &metrics, &fault));
+    cr_assert(evaluate(run, validation, &metrics, &fault) &&
+              evaluate(run, train, &metrics, &fault));
     /* Evaluated by hand, example by example. */
     const float *w = (const float *)(run->mem + gr_model.leaves[0].buffer.offset);
     double loss = 0, error = 0;
     for (int64_t i = 0; i < 10; i++) {
         int e = (int)validation->examples[i], best = 0;
-        double x[4] = {e % 3 - mu[0], e % 7 - mu[1], e * 0.25 - mu[2], e % 2 - mu[3]}, y[3], sum = 0;
+        double x[4] = {e % 3 - mu[0], e % 7 - mu[1], e * 0.25 - mu[2], e % 2 - mu[3]}, y[3],
+               sum = 0;
         for (int o = 0; o < 3; o++) {
-            y[o] = w[o * 4] * x[0] + w[o * 4 + 1] * x[1] + w[o * 4 + 2] * x[2] + w[o * 4 + 3] * x[3];
+            y[o] =
+                w[o * 4] * x[0] + w[o * 4 + 1] * x[1] + w[o * 4 + 2] * x[2] + w[o * 4 + 3] * x[3];
             sum += exp(y[o]);
             if (y[o] > y[best]) best = o;
         }
@@ -270,6 +322,9 @@ static void evaluates(Run *run) {
     cr_assert_float_eq(*metrics_find(&metrics, "validation", "error_rate"), error, 1e-12);
     cr_assert_eq(metrics.count, 4);
     const float *halo = (const float *)(run->mem + gr_model.fills[0].offset);
-    for (int i = 0; i < 16; i++) cr_assert_eq(halo[i], -1.5f);
+    for (int i = 0; i < 16; i++)
+        cr_assert_eq(halo[i], -1.5f);
 }
-Test(runtime_evaluate, means_over_the_set) { enter(), in_team(evaluates); }
+Test(runtime_evaluate, means_over_the_set) {
+    enter(), in_team(evaluates);
+}
