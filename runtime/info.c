@@ -82,12 +82,11 @@ static void print_settings(const GrModel *model) {
     }
 }
 
-int verb_info(const GrModel *model, const Options *options) {
-    printf("model       %s, from %s (hash %016" PRIx64 ")\n", model->name,
-           model->source_path ? model->source_path : "?", model->model_hash);
-    printf("built by    %s, for %s, float%d\n", model->compiler, model->cpu,
-           8 * model->float_bytes);
-    print_values(model);
+static void print_training(const GrModel *model) {
+    bool trains = false;
+    for (int i = 0; i < model->nprograms; i++)
+        trains |= model->programs[i].kind == GR_STEP;
+    if (!trains) return;
     printf("training    batch %" PRId64 ", ", model->batch);
     if (model->steps)
         printf("%" PRId64 " steps", model->steps);
@@ -95,6 +94,15 @@ int verb_info(const GrModel *model, const Options *options) {
         printf("%" PRId64 " epochs", model->epochs);
     printf(", seed %" PRIu64 ", best by the %s %s\n", model->seed,
            model->best_max ? "largest" : "smallest", model->best ? model->best : "loss");
+}
+
+int verb_info(const GrModel *model, const Options *options) {
+    printf("model       %s, from %s (hash %016" PRIx64 ")\n", model->name,
+           model->source_path ? model->source_path : "?", model->model_hash);
+    printf("built by    %s, for %s, float%d\n", model->compiler, model->cpu,
+           8 * model->float_bytes);
+    print_values(model);
+    print_training(model);
     printf("parameters  %" PRId64 "\n", model->parameters);
     printf("memory      %.2f MB, of it %.2f MB weights and states; %.2f MB more for each thread\n",
            (double)model->memory / 1e6, (double)model->persistent / 1e6,

@@ -173,22 +173,8 @@ bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fau
 }
 
 bool io_make_folder(const char *path, Fault *fault) {
-    char *copy = io_format("%s", path);
-    for (char *at = copy + 1; *copy; at++) {
-        if (*at && *at != '/') continue;
-        char kept = *at;
-        *at = 0;
-        if (mkdir(copy, 0777) && errno != EEXIST) {
-            bool ok = fault_set(fault, GR_FAILED, "%s: the folder cannot be made: %s", copy,
-                                advice(errno));
-            free(copy);
-            return ok;
-        }
-        *at = kept;
-        if (!kept) break;
-    }
-    free(copy);
-    return true;
+    if (!mkdir(path, 0777) || errno == EEXIST) return true;
+    return fault_set(fault, GR_FAILED, "%s: the folder cannot be made: %s", path, advice(errno));
 }
 
 bool io_check_folder(const char *path, Fault *fault) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Below these a second thread costs more than it brings: to meet takes some microseconds, in which
  * one core does some hundred thousand operations. */
@@ -155,6 +156,9 @@ void team_start(int threads, int64_t scratch_bytes, void (*body)(Team *team, voi
 
 char *team_memory(int64_t bytes) {
     size_t size = ((size_t)bytes + LINE) / LINE * LINE;
+    /* More than the machine has would be given all the same, and end in a kill, not in a message.
+     */
+    if ((double)size > (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE)) return NULL;
     if (size < 2 * HUGE_PAGE) {
         char *memory = aligned_alloc(LINE, size);
         return memory ? memset(memory, 0, size) : NULL;

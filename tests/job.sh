@@ -140,7 +140,13 @@ data() {
 }
 
 equal() {
-    $limit "$BUILD/gradus-equal" "$1" >"$own/log" 2>&1
+    subject=$1 options=''
+    while [ "${subject#-}" != "$subject" ]; do
+        options="$options ${subject%% *}"
+        subject=${subject#* }
+    done
+    # shellcheck disable=SC2086 # options are words
+    $limit "$BUILD/gradus-equal" $options "$subject" >"$own/log" 2>&1
     verdict $? "equal: $1" "$own/log"
 }
 

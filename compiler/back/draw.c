@@ -9,7 +9,7 @@
 #include "draw.h"
 #include "mathops_build.h"
 
-enum { ROUNDS = 10 };
+enum { ROUNDS = 10, FULL = 16 };
 
 unsigned draw_span(Draw kind) {
     return kind == DRAW_BERNOULLI ? 8 : 4;
@@ -77,13 +77,7 @@ static unsigned widest(unsigned lanes, Value x) {
     return own > lanes ? own : lanes;
 }
 
-DrawBlock draw_block(const MathEmit *m, LLVMValueRef seed, uint32_t place, LLVMValueRef counter,
-                     LLVMValueRef number, LLVMValueRef presentation) {
-    Value fourth = LLVMConstInt(LLVMInt32TypeInContext(m->context), place, 0);
-    Value word[4] = {counter, number, presentation, fourth};
-    unsigned lanes = 0;
-    for (int i = 0; i < 4; i++)
-        lanes = widest(lanes, word[i]);
+static DrawBlock rounds(const MathEmit *m, Value seed, const Value word[4], unsigned lanes) {
     Philox p = philox_of(m, lanes);
     Stream half[2];
     for (unsigned h = 0; h < p.halves; h++)
@@ -101,6 +95,45 @@ DrawBlock draw_block(const MathEmit *m, LLVMValueRef seed, uint32_t place, LLVMV
     DrawBlock block;
     for (int i = 0; i < 4; i++)
         block.word[i] = join(&p, half[0].c[i], half[p.halves - 1].c[i]);
+    return block;
+}
+
+/* The generator for full lanes is one function of the module: it is long, and compiled once. */
+static Value generator(const MathEmit *m, LLVMTypeRef *type) {
+    LLVMTypeRef lanes = math_with_lanes(LLVMInt32TypeInContext(m->context), FULL), i64 = LLVMInt64TypeInContext(m->context);
+    LLVMTypeRef words[4] = {lanes, lanes, lanes, lanes}, taken[5] = {i64, lanes, lanes, lanes, lanes};
+    LLVMTypeRef result = LLVMStructTypeInContext(m->context, words, 4, false);
+    *type = LLVMFunctionType(result, taken, 5, false);
+    Value function = LLVMGetNamedFunction(m->module, "philox");
+    if (function) return function;
+    function = LLVMAddFunction(m->module, "philox", *type);
+    LLVMSetLinkage(function, LLVMInternalLinkage);
+    LLVMBuilderRef builder = LLVMCreateBuilderInContext(m->context);
+    LLVMPositionBuilderAtEnd(builder, LLVMAppendBasicBlockInContext(m->context, function, "entry"));
+    MathEmit inside = {m->context, m->module, builder};
+    Value word[4];
+    for (unsigned i = 0; i < 4; i++) word[i] = LLVMGetParam(function, i + 1);
+    DrawBlock block = rounds(&inside, LLVMGetParam(function, 0), word, FULL);
+    LLVMBuildAggregateRet(builder, block.word, 4);
+    LLVMDisposeBuilder(builder);
+    return function;
+}
+
+DrawBlock draw_block(const MathEmit *m, LLVMValueRef seed, uint32_t place, LLVMValueRef counter,
+                     LLVMValueRef number, LLVMValueRef presentation) {
+    Value fourth = LLVMConstInt(LLVMInt32TypeInContext(m->context), place, 0);
+    Value word[4] = {counter, number, presentation, fourth};
+    unsigned lanes = 0;
+    for (int i = 0; i < 4; i++)
+        lanes = widest(lanes, word[i]);
+    if (lanes != FULL) return rounds(m, seed, word, lanes);
+    LLVMTypeRef type;
+    Value function = generator(m, &type), arg[5] = {seed};
+    LLVMTypeRef full = math_with_lanes(LLVMInt32TypeInContext(m->context), FULL);
+    for (int i = 0; i < 4; i++) arg[i + 1] = math_splat(m, full, word[i]);
+    Value words = LLVMBuildCall2(m->builder, type, function, arg, 5, "");
+    DrawBlock block;
+    for (unsigned i = 0; i < 4; i++) block.word[i] = LLVMBuildExtractValue(m->builder, words, i, "");
     return block;
 }
 

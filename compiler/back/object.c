@@ -83,7 +83,11 @@ static PlanTarget plan_target(const Target *target, const BackOptions *options) 
                         .shared_limit = 512 << 10};
 }
 
-/* "min-legal-vector-width" lets the backend use 512-bit registers where the target prefers 256. */
+static bool is_pointer(LLVMValueRef value) {
+    return LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMPointerTypeKind;
+}
+
+/* mem and scratch never overlap; "min-legal-vector-width" lets the backend use 512-bit registers where the target prefers 256. */
 static void mark_functions(LLVMContextRef context, LLVMModuleRef module, const Target *target) {
     const char *pairs[][2] = {{"prefer-vector-width", "512"}, {"min-legal-vector-width", "512"},
                               {"target-cpu", target->cpu}, {"target-features", target->features},
@@ -95,7 +99,7 @@ static void mark_functions(LLVMContextRef context, LLVMModuleRef module, const T
             LLVMAttributeRef attribute = LLVMCreateStringAttribute(context, pairs[i][0], (unsigned)strlen(pairs[i][0]), pairs[i][1], (unsigned)strlen(pairs[i][1]));
             LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
         }
-        for (unsigned p = 0; p < 2 && p < LLVMCountParams(f); p++) /* mem and scratch never overlap */
+        for (unsigned p = 0; p < 2 && LLVMCountParams(f) == 5 && is_pointer(LLVMGetParam(f, p)); p++)
             LLVMAddAttributeAtIndex(f, p + 1, LLVMCreateEnumAttribute(context, LLVMGetEnumAttributeKindForName("noalias", 7), 0));
     }
 }

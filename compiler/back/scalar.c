@@ -51,14 +51,13 @@ static LLVMValueRef draw_from_block(Emitter *e, const Scalar *s, const Pos *pos,
     int first = pos->off[last] / span * span, within = pos->off[last] % span;
     Pos start = *pos;
     start.off[last] = (int16_t)first;
-    DrawBlock block;
-    uint64_t place = pos_hash(&start, ~0u, true) * 4;
-    block.word[0] = memo_get(e, s->ix, place + s->place);
-    for (int w = 1; w < 4 && block.word[0]; w++) block.word[w] = memo_get(e, s->ix, place + s->place + ((uint64_t)w << 40));
+    DrawBlock block = {{NULL}};
+    uint64_t place = pos_hash(&start, ~0u, true);
+    for (int w = 0; w < 4; w++) block.word[w] = memo_get(e, (const char *)s + 1 + w, place);
     if (!block.word[0]) {
         LLVMValueRef counter = LLVMBuildUDiv(e->builder, draw_element(e, s, &start), LLVMConstInt(e->i32, (unsigned)span, false), "");
         block = draw_block(&e->math, seed, s->place, counter, who, times);
-        for (int w = 0; w < 4; w++) memo_put(e, s->ix, place + s->place + ((uint64_t)w << 40), block.word[w]);
+        for (int w = 0; w < 4; w++) memo_put(e, (const char *)s + 1 + w, place, block.word[w]);
     }
     return draw_value(&e->math, s->draw, e->element, &block, LLVMConstInt(e->i32, (unsigned)within, false), p);
 }

@@ -114,6 +114,12 @@ static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
 
 static const int phase_kind[] = {[KERNEL_SERIAL] = GR_SERIAL, [KERNEL_BLOCKS] = GR_BLOCKS, [KERNEL_UNITS] = GR_UNITS};
 
+/* The three members on phases of a program that has them already. */
+typedef struct PhaseRows {
+    LLVMValueRef array, length;
+    double flops;
+} PhaseRows;
+
 static double put_phases(Emitter *e, Row *row) {
     ValueList rows = {0};
     double all = 0;
@@ -167,18 +173,27 @@ static const int program_kind[PROGRAM_KINDS] = {
 
 static void put_programs(Emitter *e, Row *model) {
     ValueList rows = {0};
+    PhaseRows *phases = NEW_ARRAY(e->arena, PhaseRows, e->plan->programs.len);
     for (int i = 0; i < e->plan->programs.len; i++) {
         e->program = e->plan->programs.at[i];
         Row row = {.n = 0};
         put_text(e, &row, e->program->program->name);
         put_i32(e, &row, program_kind[e->program->program->kind]);
         put_i32(e, &row, e->program->batch);
-        double flops = put_phases(e, &row);
+        if (e->program->alias >= 0) {
+            phases[i] = phases[e->program->alias];
+            put(&row, phases[i].array);
+            put(&row, phases[i].length);
+        } else {
+            phases[i].flops = put_phases(e, &row);
+            phases[i].array = row.at[row.n - 2];
+            phases[i].length = row.at[row.n - 1];
+        }
         put_inputs(e, &row);
         put_results(e, &row);
         put_i64(e, &row, e->program->number ? e->program->number->offset : -1);
         put_i64(e, &row, e->program->presentation ? e->program->presentation->offset : -1);
-        put_f64(e, &row, flops);
+        put_f64(e, &row, phases[i].flops);
         VEC_PUSH(e->arena, rows, row_value(e, &row));
     }
     put_array(e, model, &rows, "programs");

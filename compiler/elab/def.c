@@ -186,9 +186,10 @@ static bool indexed_value(Elab *e, const Target *target, const Stmt *stmt, int f
 {
     bool ok = true;
     for (int i = 0; i < target->indices.len; i++)
-        ok = bind_push(e, &target->indices.at[i]) && ok;
+        ok = ok && bind_push(e, &target->indices.at[i]);
     if (!ok)
         return false;
+    e->saw_error = false;
     bind_infer(e, first, stmt->value);
     for (int i = 0; i < stmt->where.len; i++)
         bind_infer(e, first, stmt->where.at[i]->value);

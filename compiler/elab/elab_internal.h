@@ -64,7 +64,7 @@ typedef struct Extents { /* what a name in a header stands for */
 
 typedef struct Bind { /* a bound index, or a run of them */
     Name name;
-    bool pack, known, masked, placed, written, weak; /* placed: has dimensions;
+    bool pack, known, masked, placed, written, weak, bad; /* placed: has dimensions;
                          written: by its own extent; weak: by a read that may leave */
     int n;
     int64_t ext[MAX_RANK];
@@ -139,6 +139,7 @@ typedef struct Elab {
     int64_t nuses;
     uint32_t dims_used;
     int64_t extent[32];
+    bool saw_error; /* while ranges were looked for */
     int quiet; /* > 0: no messages */
     int failed; /* errors since the start */
     Map params, states, fits; /* path -> record */

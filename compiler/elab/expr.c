@@ -85,7 +85,10 @@ static Value *eval_name(Elab *e, const Expr *x)
         return def_value(e, decl, x, x->at);
     if (builtin_known(x->name))
         return builtin_value(e, x->name, x, x->at);
-    unknown_name(e, x);
+    if (e->frame->target == x->name)
+        unavailable(e, x->at, "a value that is read at its own earlier index");
+    else
+        unknown_name(e, x);
     return value_error(e);
 }
 

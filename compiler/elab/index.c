@@ -28,15 +28,14 @@ static void claim(Elab *e, Bind *b, int n, const int64_t *extent, Span at, const
         b->whose = whose;
         return;
     }
-    bool same = b->n == n && !memcmp(b->ext, extent, sizeof *extent * (size_t)n);
+    bool same = b->bad || (b->n == n && !memcmp(b->ext, extent, sizeof *extent * (size_t)n));
     if (same)
         return;
     if (fail(e, at, "E0301", "index `%s` runs over %s in `%s` but over %s in `%s`", b->name,
              shape_text(e, b->n, b->ext), b->whose, shape_text(e, n, extent), whose)) {
         fail_note(e, b->from, "`%s` of %s comes from here", b->name, shape_text(e, b->n, b->ext));
     }
-    b->n = n; /* said once */
-    memcpy(b->ext, extent, sizeof *extent * (size_t)n);
+    b->bad = true;
 }
 
 /* How many dimensions a pack stands for, or -1 where that is not known yet. */
@@ -61,6 +60,7 @@ static Value *base_value(Elab *e, const Expr *base, const char **whose)
     }
     if (v && v->kind == VAL_FAMILY && e->member >= 0)
         v = v->items.at[e->member];
+    e->saw_error = e->saw_error || (v && v->kind == VAL_ERROR);
     if (!v || v->kind != VAL_TENSOR)
         return NULL;
     *whose = base->name;
@@ -198,6 +198,18 @@ static bool reserved(Name name)
     return false;
 }
 
+/* Shapes that no memory holds are faults of the text, and would overflow later. */
+static bool check_size(Elab *e, Span at, int n, const int64_t *ext)
+{
+    double size = 1;
+    for (int i = 0; i < n; i++)
+        size *= (double)ext[i];
+    if (size <= 0x1p40)
+        return true;
+    fail(e, at, "E0314", "a value of %s elements", shape_text(e, n, ext));
+    return false;
+}
+
 bool bind_push(Elab *e, const Index *index)
 {
     if (!index->name) {
@@ -229,6 +241,8 @@ bool bind_push(Elab *e, const Index *index)
             }
             b.n = 1;
             b.ext[0] = extent;
+            if (!check_size(e, index->at, 1, b.ext))
+                return false;
         }
         b.known = b.written = true;
         b.from = index->extent->at;
@@ -244,6 +258,8 @@ bool bind_finish(Elab *e, int first)
         const Extents *x = extents_find(e, b->name);
         if (x && x->pack == b->pack && (!b->known || b->weak))
             claim(e, b, x->n, x->ext, x->at, x->whose, false);
+        if (b->bad || (!b->known && e->saw_error))
+            return false; /* said before */
         if (!b->known) {
             if (fail(e, b->at, "E0307", "the range of index `%s` cannot be seen from what it indexes", b->name))
                 fail_help(e, "write it: `%s: extent`", b->name);
@@ -313,5 +329,5 @@ bool index_resolve(Elab *e, const Index *index, int *n, int64_t *ext)
         return false;
     }
     ext[(*n)++] = extent;
-    return true;
+    return check_size(e, index->at, *n, ext);
 }

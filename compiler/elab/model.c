@@ -55,6 +55,10 @@ bool model_inputs_make(Elab *e)
         VEC_PUSH(e->arena, e->model_inputs, v);
         ok = bind_header(e, p, v, p->at) && ok;
     }
+    if (!m->params.len) {
+        fail(e, m->at, "E0344", "model `%s` has no input", m->name);
+        ok = false;
+    }
     for (int i = 0; i < m->outputs.len; i++) {
         const Param *p = &m->outputs.at[i];
         int rank;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One def on inputs of given shapes, for tests: "conv(8, 3) on [3, 8, 8]", "huber on [4], [4]",
+ * One def on inputs of given shapes, for tests: "conv(8, 3) on [3, 8, 8]", "f on [4], [4]",
  * "f on [10], class[10]". Needs front and ir. Trains nothing. */
 #include "elab_internal.h"
 #include <ctype.h>

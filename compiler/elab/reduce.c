@@ -154,6 +154,7 @@ static Value *reduce_body(Elab *e, const Expr *x, int first, int over)
         fail(e, x->at, "E0324", "`%s` gives a position, and examples have none", x->name);
         return value_error(e);
     }
+    e->saw_error = false;
     bind_infer(e, first, x->a);
     if (!bind_finish(e, first))
         return value_error(e);

@@ -5,7 +5,8 @@
 #define GRADUS_DERIVATIVE_H
 #include "ir.h"
 
-/* Derivative of the operator expression `s` by its operand k; NULL where ops.def has ZERO or NONE. */
+/* Derivative of the operator expression `s` by its operand k; NULL where ops.def has ZERO or NONE.
+ */
 const Scalar *derivative_of(Graph *g, const Scalar *s, int k);
 /* adjoint * factor. Selects stay outside of the product, so that a branch not taken is never
  * multiplied in (0 * infinity); signs and reciprocals are pulled out, so that sums can be split. */

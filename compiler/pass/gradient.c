@@ -19,28 +19,28 @@ typedef struct Loss {
 } Loss;
 static Node *adjoint_of(Loss *loss, Node *x);
 
-static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b)
-{
+static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b) {
     return sc_op(g, op, a, b, NULL);
 }
 
-static const Scalar *choose(Graph *g, const Scalar *condition, const Scalar *a, const Scalar *b)
-{
+static const Scalar *choose(Graph *g, const Scalar *condition, const Scalar *a, const Scalar *b) {
     return sc_op(g, OP_SELECT, condition, a, b);
 }
 
-static CompSpec spec_of(const Node *y)
-{
-    CompSpec spec = {.rank = y->rank, .nred = y->nred, .reduce = y->reduce,
-                     .over_batch = y->over_batch, .body = y->body, .at = y->at};
+static CompSpec spec_of(const Node *y) {
+    CompSpec spec = {.rank = y->rank,
+                     .nred = y->nred,
+                     .reduce = y->reduce,
+                     .over_batch = y->over_batch,
+                     .body = y->body,
+                     .at = y->at};
     memcpy(spec.extent, y->extent, sizeof spec.extent);
     return spec;
 }
 
 /* ---- Seeds: d y[i] / d body(i, k), times the adjoint of y[i] */
 /* Row-major number of the reduced position, as a form over y's dimensions. */
-static const Ix *reduced_element(Graph *g, const Node *y)
-{
+static const Ix *reduced_element(Graph *g, const Node *y) {
     const Ix *map[MAX_DIMS];
     for (int i = 0; i < y->nred; i++)
         map[i] = ix_dim(g, y->rank + i);
@@ -49,8 +49,7 @@ static const Ix *reduced_element(Graph *g, const Node *y)
 
 /* max, min: the first position of the extreme, as argmax takes it, gets all. Over the examples,
  * where no position names one, equal values share. */
-static const Scalar *seed_extreme(Graph *g, Node *y, const Scalar *dy)
-{
+static const Scalar *seed_extreme(Graph *g, Node *y, const Scalar *dy) {
     CompSpec spec = spec_of(y);
     if (!y->over_batch) {
         spec.reduce = y->reduce == RED_MAX ? RED_ARGMAX : RED_ARGMIN;
@@ -67,8 +66,7 @@ static const Scalar *seed_extreme(Graph *g, Node *y, const Scalar *dy)
 
 /* prod: the product of the other terms, exact where one is zero. Over the examples, where the
  * others cannot be named, y / term; a term of zero gets no gradient there. */
-static const Scalar *seed_product(Graph *g, Node *y, const Scalar *dy)
-{
+static const Scalar *seed_product(Graph *g, Node *y, const Scalar *dy) {
     if (y->over_batch) {
         const Scalar *zero = op2(g, OP_EQ, y->body, sc_const(g, 0));
         const Scalar *others = op2(g, OP_DIV, sc_read_all(g, y), y->body);
@@ -84,8 +82,8 @@ static const Scalar *seed_product(Graph *g, Node *y, const Scalar *dy)
     for (int k = 0; k < y->nred; k++) {
         spec.extent[ndims + k] = y->extent[y->rank + k];
         map[y->rank + k] = ix_dim(g, ndims + k);
-        const Scalar *equal = op2(g, OP_EQ, sc_index(g, ix_dim(g, y->rank + k)),
-                                  sc_index(g, ix_dim(g, ndims + k)));
+        const Scalar *equal =
+            op2(g, OP_EQ, sc_index(g, ix_dim(g, y->rank + k)), sc_index(g, ix_dim(g, ndims + k)));
         same = same ? op2(g, OP_AND, same, equal) : equal;
     }
     const Scalar *term = sc_subst(g, y->body, map, MAX_DIMS, spec.extent);
@@ -93,35 +91,34 @@ static const Scalar *seed_product(Graph *g, Node *y, const Scalar *dy)
     return op2(g, OP_MUL, dy, sc_read_all(g, graph_comp(g, &spec)));
 }
 
-static const Scalar *seed_of(Loss *loss, Node *y)
-{
+static const Scalar *seed_of(Loss *loss, Node *y) {
     Graph *g = loss->g;
     const Scalar *dy = sc_read_all(g, adjoint_of(loss, y));
     double value;
-    if (sc_is_const(dy, &value) && value == 0)
-        return dy;
+    if (sc_is_const(dy, &value) && value == 0) return dy;
     switch (y->reduce) {
     case RED_NONE:
-    case RED_SUM: return dy;
+    case RED_SUM:
+        return dy;
     case RED_MAX:
-    case RED_MIN: return seed_extreme(g, y, dy);
-    case RED_PROD: return seed_product(g, y, dy);
+    case RED_MIN:
+        return seed_extreme(g, y, dy);
+    case RED_PROD:
+        return seed_product(g, y, dy);
     case RED_ARGMAX:
-    case RED_ARGMIN: return sc_const(g, 0);
+    case RED_ARGMIN:
+        return sc_const(g, 0);
     }
     return dy;
 }
 
 /* ---- The adjoints of a body's reads */
 /* Costly to compute again for each example: then the gradient reads the value instead. */
-static bool costly(const Scalar *s, bool per_example)
-{
-    if (s->kind != SC_OP || s->per_example != per_example)
-        return false;
+static bool costly(const Scalar *s, bool per_example) {
+    if (s->kind != SC_OP || s->per_example != per_example) return false;
     switch (s->op) {
     case OP_DIV:
-        if (s->arg[1]->reads && s->arg[1]->per_example == per_example)
-            return true;
+        if (s->arg[1]->reads && s->arg[1]->per_example == per_example) return true;
         break;
     case OP_SQRT:
     case OP_POW:
@@ -130,12 +127,13 @@ static bool costly(const Scalar *s, bool per_example)
     case OP_SIN:
     case OP_COS:
     case OP_TANH:
-    case OP_ERF: return true;
-    default: break;
+    case OP_ERF:
+        return true;
+    default:
+        break;
     }
     for (int i = 0; i < op_info[s->op].arity; i++)
-        if (costly(s->arg[i], per_example))
-            return true;
+        if (costly(s->arg[i], per_example)) return true;
     return false;
 }
 
@@ -144,15 +142,11 @@ typedef struct Replace {
     Map done;
     const Scalar *from, *to;
 } Replace;
-static const Scalar *replace(Replace *r, const Scalar *s)
-{
-    if (s == r->from)
-        return r->to;
-    if (s->kind != SC_OP)
-        return s;
+static const Scalar *replace(Replace *r, const Scalar *s) {
+    if (s == r->from) return r->to;
+    if (s->kind != SC_OP) return s;
     const Scalar *done = map_get(&r->done, s), *arg[3] = {0};
-    if (done)
-        return done;
+    if (done) return done;
     for (int i = 0; i < op_info[s->op].arity; i++)
         arg[i] = replace(r, s->arg[i]);
     done = sc_op(r->g, s->op, arg[0], arg[1], arg[2]);
@@ -160,11 +154,9 @@ static const Scalar *replace(Replace *r, const Scalar *s)
     return done;
 }
 
-static const AdjointList *reads_of(Loss *loss, Node *y)
-{
+static const AdjointList *reads_of(Loss *loss, Node *y) {
     AdjointList *list = map_get(&loss->reads, y);
-    if (list)
-        return list;
+    if (list) return list;
     Graph *g = loss->g;
     list = NEW(g->arena, AdjointList);
     *list = derivative_reads(g, y->body, seed_of(loss, y));
@@ -180,11 +172,9 @@ static const AdjointList *reads_of(Loss *loss, Node *y)
 
 /* ---- One contribution: d loss / d x through one read of x in y */
 /* A read gives 0 outside where dimension d of y leaves its extent. */
-static bool read_vanishes(const Scalar *read, int d, int64_t extent)
-{
+static bool read_vanishes(const Scalar *read, int d, int64_t extent) {
     double value;
-    if (read->outside && !(sc_is_const(read->outside, &value) && value == 0))
-        return false;
+    if (read->outside && !(sc_is_const(read->outside, &value) && value == 0)) return false;
     for (int i = 0, dim; i < read->node->rank; i++)
         if (ix_is_dim(read->at[i], &dim) && dim == d && read->node->extent[i] <= extent)
             return true;
@@ -192,26 +182,27 @@ static bool read_vanishes(const Scalar *read, int d, int64_t extent)
 }
 
 /* True where s is 0 once dimension d has left its extent, as reads there give 0. */
-static bool vanishes(const Scalar *s, int d, int64_t extent, uint32_t guarded)
-{
+static bool vanishes(const Scalar *s, int d, int64_t extent, uint32_t guarded) {
     double value;
-    if (sc_is_const(s, &value))
-        return value == 0;
-    if (s->kind == SC_READ)
-        return read_vanishes(s, d, extent);
-    if (s->kind != SC_OP)
-        return false;
+    if (sc_is_const(s, &value)) return value == 0;
+    if (s->kind == SC_READ) return read_vanishes(s, d, extent);
+    if (s->kind != SC_OP) return false;
     const Scalar *a = s->arg[0], *b = s->arg[1], *c = s->arg[2];
     switch (s->op) {
-    case OP_NEG: return vanishes(a, d, extent, guarded);
+    case OP_NEG:
+        return vanishes(a, d, extent, guarded);
     case OP_MUL:
         return (vanishes(a, d, extent, guarded) && derivative_tame(b, guarded)) ||
                (vanishes(b, d, extent, guarded) && derivative_tame(a, guarded));
-    case OP_DIV: return !(b->dims & guarded) && vanishes(a, d, extent, guarded);
+    case OP_DIV:
+        return !(b->dims & guarded) && vanishes(a, d, extent, guarded);
     case OP_ADD:
-    case OP_SUB: return vanishes(a, d, extent, guarded) && vanishes(b, d, extent, guarded);
-    case OP_SELECT: return vanishes(b, d, extent, guarded) && vanishes(c, d, extent, guarded);
-    default: return false;
+    case OP_SUB:
+        return vanishes(a, d, extent, guarded) && vanishes(b, d, extent, guarded);
+    case OP_SELECT:
+        return vanishes(b, d, extent, guarded) && vanishes(c, d, extent, guarded);
+    default:
+        return false;
     }
 }
 
@@ -220,11 +211,9 @@ typedef struct Reach {
     bool computed; /* a solved dimension is a computed position, whose range is not known */
 } Reach;
 /* Reads at solved positions may fall outside: a guard has made what they give irrelevant. */
-static const Scalar *zero_outside(Graph *g, const Scalar *leaf, void *context)
-{
+static const Scalar *zero_outside(Graph *g, const Scalar *leaf, void *context) {
     const Reach *reach = context;
-    if (leaf->kind != SC_READ || leaf->outside)
-        return NULL;
+    if (leaf->kind != SC_READ || leaf->outside) return NULL;
     for (int i = 0; i < leaf->node->rank; i++) {
         int64_t lo, hi;
         bool known = ix_range(leaf->at[i], reach->extents, &lo, &hi);
@@ -234,18 +223,16 @@ static const Scalar *zero_outside(Graph *g, const Scalar *leaf, void *context)
     return NULL;
 }
 
-static const Scalar *guarded_body(Graph *g, const Node *y, const Scalar *value, const Solution *way)
-{
+static const Scalar *guarded_body(Graph *g, const Node *y, const Scalar *value,
+                                  const Solution *way) {
     uint32_t guarded = 0;
     for (int i = 0; i < way->guards.len; i++)
-        if (way->guards.at[i].dim >= 0)
-            guarded |= (uint32_t)1 << way->guards.at[i].dim;
+        if (way->guards.at[i].dim >= 0) guarded |= (uint32_t)1 << way->guards.at[i].dim;
     const Scalar *condition = NULL;
     for (int i = 0; i < way->guards.len; i++) {
         int d = way->guards.at[i].dim;
         const Scalar *more = way->guards.at[i].condition;
-        if (d >= 0 && vanishes(value, d, y->extent[d], guarded))
-            continue;
+        if (d >= 0 && vanishes(value, d, y->extent[d], guarded)) continue;
         condition = condition ? op2(g, OP_AND, condition, more) : more;
     }
     Reach reach = {.extents = way->extent};
@@ -254,12 +241,11 @@ static const Scalar *guarded_body(Graph *g, const Node *y, const Scalar *value, 
         reach.computed |= !ix_range(way->dim[d], way->extent, &lo, &hi);
     }
     const Scalar *body = sc_subst(g, value, way->dim, node_dims(y), way->extent);
-    body = sc_rewrite(g, body, zero_outside, &reach);
-    return condition ? choose(g, condition, body, sc_const(g, 0)) : body;
+    if (condition) body = choose(g, condition, body, sc_const(g, 0)); /* it may read positions */
+    return sc_rewrite(g, body, zero_outside, &reach);
 }
 
-static Node *contribution(Graph *g, Node *y, const Adjoint *adjoint)
-{
+static Node *contribution(Graph *g, Node *y, const Adjoint *adjoint) {
     Node *x = adjoint->read->node;
     Solution way = solve_read(g, adjoint->read, node_dims(y), y->extent);
     CompSpec spec = {.rank = x->rank, .nred = way.nred, .at = y->at};
@@ -271,11 +257,9 @@ static Node *contribution(Graph *g, Node *y, const Adjoint *adjoint)
 }
 
 /* ---- Adjoints of nodes */
-static Node *adjoint_new(Loss *loss, Node *x)
-{
+static Node *adjoint_new(Loss *loss, Node *x) {
     Graph *g = loss->g;
-    if (x == loss->of)
-        return graph_const(g, 0, NULL, 1);
+    if (x == loss->of) return graph_const(g, 0, NULL, 1);
     const NodeList *users = map_get(&loss->consumers, x);
     const Scalar *sum = sc_const(g, 0);
     for (int i = 0; users && i < users->len; i++) {
@@ -287,13 +271,11 @@ static Node *adjoint_new(Loss *loss, Node *x)
             }
     }
     Node *adjoint = graph_map(g, x->rank, x->extent, sum, NULL, x->at);
-    if (!adjoint->name && x->name)
-        adjoint->name = name_printf("%s.grad", x->name);
+    if (!adjoint->name && x->name) adjoint->name = name_printf("%s.grad", x->name);
     return adjoint;
 }
 
-static Node *adjoint_of(Loss *loss, Node *x)
-{
+static Node *adjoint_of(Loss *loss, Node *x) {
     Node *adjoint = map_get(&loss->adjoint, x);
     if (!adjoint) {
         adjoint = adjoint_new(loss, x);
@@ -306,8 +288,7 @@ typedef struct Use {
     Loss *loss;
     Node *user;
 } Use;
-static void add_use(const Scalar *read, void *context)
-{
+static void add_use(const Scalar *read, void *context) {
     Use *use = context;
     Map *consumers = &use->loss->consumers;
     NodeList *list = map_get(consumers, read->node);
@@ -319,8 +300,7 @@ static void add_use(const Scalar *read, void *context)
         VEC_PUSH(use->loss->g->arena, *list, use->user);
 }
 
-static Loss *loss_new(Graph *g, Node *of)
-{
+static Loss *loss_new(Graph *g, Node *of) {
     Loss *loss = NEW(g->arena, Loss);
     loss->g = g, loss->of = of;
     map_init(&loss->consumers, g->arena);
@@ -335,10 +315,8 @@ static Loss *loss_new(Graph *g, Node *of)
     return loss;
 }
 
-static Node *replace_grad(Graph *g, Node *node, void *context)
-{
-    if (node->kind != NODE_GRAD)
-        return node;
+static Node *replace_grad(Graph *g, Node *node, void *context) {
+    if (node->kind != NODE_GRAD) return node;
     Map *losses = context;
     Loss *loss = map_get(losses, node->of);
     if (!loss) {
@@ -348,8 +326,7 @@ static Node *replace_grad(Graph *g, Node *node, void *context)
     return adjoint_of(loss, node->wrt);
 }
 
-void pass_gradient(Unit *unit)
-{
+void pass_gradient(Unit *unit) {
     Arena *scratch = arena_new();
     Map losses;
     map_init(&losses, scratch);

@@ -4,8 +4,7 @@
  * Orders no sum: those are ordered as written, and in gradients reader's dimensions first. */
 #include "frozen.h"
 
-static void mark(Arena *arena, Map *live, const Program *program)
-{
+static void mark(Arena *arena, Map *live, const Program *program) {
     NodeList nodes = program_nodes(arena, program);
     for (int i = 0; i < nodes.len; i++)
         map_put(live, nodes.at[i], nodes.at[i]);
@@ -13,8 +12,7 @@ static void mark(Arena *arena, Map *live, const Program *program)
 
 /* Nodes are made after their operands, and passes make them in an order that depends on the graph
  * alone; so the order of making, less what has died, is a deterministic topological order. */
-void pass_order(Unit *unit)
-{
+void pass_order(Unit *unit) {
     Arena *scratch = arena_new();
     Map live;
     map_init(&live, scratch);
@@ -31,8 +29,7 @@ void pass_order(Unit *unit)
     int kept = 0;
     for (int i = 0; i < g->nodes.len; i++) {
         Node *node = g->nodes.at[i];
-        if (node->kind < NODE_COMP || map_has(&live, node))
-            g->nodes.at[kept++] = node;
+        if (node->kind < NODE_COMP || map_has(&live, node)) g->nodes.at[kept++] = node;
     }
     g->nodes.len = kept;
     arena_free(scratch);

@@ -19,17 +19,14 @@ const Pass pass_table[] = {
 const int pass_count = LENGTH(pass_table);
 
 void pass_run(Unit *unit, const char *stop, void (*after)(const Pass *, Unit *, void *),
-              void *context)
-{
+              void *context) {
     for (int i = 0; i < pass_count; i++) {
         pass_table[i].run(unit);
 #ifndef NDEBUG
         graph_verify(unit, 1);
 #endif
-        if (after)
-            after(&pass_table[i], unit, context);
-        if (stop && !strcmp(pass_table[i].name, stop))
-            return;
+        if (after) after(&pass_table[i], unit, context);
+        if (stop && !strcmp(pass_table[i].name, stop)) return;
     }
 }
 
@@ -42,29 +39,28 @@ typedef struct Rewrite {
 } Rewrite;
 static Node *rewrite(Rewrite *r, Node *node);
 
-static const Scalar *rewrite_read(Graph *g, const Scalar *leaf, void *context)
-{
-    if (leaf->kind != SC_READ)
-        return NULL;
+static const Scalar *rewrite_read(Graph *g, const Scalar *leaf, void *context) {
+    if (leaf->kind != SC_READ) return NULL;
     Node *node = rewrite(context, leaf->node);
     return node == leaf->node ? NULL : sc_read(g, node, leaf->at, leaf->outside);
 }
 
-static Node *rebuild(Rewrite *r, Node *node)
-{
+static Node *rebuild(Rewrite *r, Node *node) {
     if (node->kind == NODE_GRAD)
         return graph_grad(r->g, rewrite(r, node->of), rewrite(r, node->wrt));
-    if (node->kind != NODE_COMP)
-        return node;
-    CompSpec spec = {.rank = node->rank, .nred = node->nred, .reduce = node->reduce,
-                     .over_batch = node->over_batch, .name = node->name, .at = node->at};
+    if (node->kind != NODE_COMP) return node;
+    CompSpec spec = {.rank = node->rank,
+                     .nred = node->nred,
+                     .reduce = node->reduce,
+                     .over_batch = node->over_batch,
+                     .name = node->name,
+                     .at = node->at};
     memcpy(spec.extent, node->extent, sizeof spec.extent);
     spec.body = sc_rewrite(r->g, node->body, rewrite_read, r);
     return spec.body == node->body ? node : graph_comp(r->g, &spec);
 }
 
-static Node *rewrite(Rewrite *r, Node *node)
-{
+static Node *rewrite(Rewrite *r, Node *node) {
     Node *done = map_get(&r->done, node);
     if (!done) {
         done = r->node(r->g, rebuild(r, node), r->context);
@@ -73,8 +69,7 @@ static Node *rewrite(Rewrite *r, Node *node)
     return done;
 }
 
-void unit_rewrite(Unit *unit, Node *(*node)(Graph *, Node *, void *), void *context)
-{
+void unit_rewrite(Unit *unit, Node *(*node)(Graph *, Node *, void *), void *context) {
     Arena *scratch = arena_new();
     Rewrite r = {.g = unit->graph, .node = node, .context = context};
     map_init(&r.done, scratch);

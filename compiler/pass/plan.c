@@ -52,6 +52,7 @@ enum { WHOLE_SET_BATCH = 128 }; /* examples at a time where a program walks over
 static ProgramPlan *plan_program(Plan *plan, const Program *source) {
     ProgramPlan *program = NEW(plan->arena, ProgramPlan);
     program->program = source;
+    program->alias = -1;
     program->wide = source->kind == PROGRAM_FIT;
     program->batch = source->kind == PROGRAM_STEP ? (int)plan->unit->config.batch : WHOLE_SET_BATCH;
     if (program->batch < 1) program->batch = 1;
@@ -68,6 +69,34 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
     return program;
 }
 
+static int find_kind(const Unit *unit, ProgramKind kind) {
+    for (int i = 0; i < unit->programs.len; i++)
+        if (unit->programs.at[i].kind == kind) return i;
+    return -1;
+}
+
+/* Prediction is most of evaluation: one set of phases computes the results of both. */
+static const Program *with_prediction(Plan *plan, const Program *eval, int predict) {
+    Program *both = NEW(plan->arena, Program);
+    both->kind = eval->kind;
+    both->name = eval->name;
+    for (int i = 0; i < eval->results.len; i++)
+        VEC_PUSH(plan->arena, both->results, eval->results.at[i]);
+    const Program *more = &plan->unit->programs.at[predict];
+    for (int i = 0; i < more->results.len; i++)
+        VEC_PUSH(plan->arena, both->results, more->results.at[i]);
+    return both;
+}
+
+static ProgramPlan *alias_program(Plan *plan, const Program *source, int of) {
+    ProgramPlan *program = NEW(plan->arena, ProgramPlan);
+    *program = *plan->programs.at[of];
+    program->program = source;
+    program->nodes = program_nodes(plan->arena, source);
+    program->alias = of;
+    return program;
+}
+
 Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target) {
     Plan *plan = NEW(arena, Plan);
     plan->arena = arena;
@@ -78,8 +107,16 @@ Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target) {
     place_leaves(plan);
     place_hypers(plan);
     int64_t work = plan->memory, most = 0;
+    int eval = find_kind(unit, PROGRAM_EVAL), predict = find_kind(unit, PROGRAM_PREDICT);
     for (int i = 0; i < unit->programs.len; i++) {
-        ProgramPlan *program = plan_program(plan, &unit->programs.at[i]);
+        const Program *source = &unit->programs.at[i];
+        if (i == predict && eval >= 0 && eval < predict) {
+            VEC_PUSH(arena, plan->programs, alias_program(plan, source, eval));
+            continue;
+        }
+        if (i == eval && eval < predict) source = with_prediction(plan, source, predict);
+        ProgramPlan *program = plan_program(plan, source);
+        program->program = &unit->programs.at[i];
         for (int b = 0; b < program->buffers.len; b++)
             if (!program->buffers.at[b]->scratch) program->buffers.at[b]->offset += work;
         if (program->mem > most) most = program->mem;
@@ -122,6 +159,10 @@ static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan
     for (int i = 0; i < kernel->maps.len; i++) print_node(out, program, plan, kernel->maps.at[i]);
 }
 
+static const char *unit_name(const Plan *plan, int program) {
+    return plan->unit->programs.at[program].name;
+}
+
 void plan_print(FILE *out, const Plan *plan) {
     fprintf(out, "plan of %s: state %lld bytes, memory %lld, scratch %lld a thread\n", plan->unit->model,
             (long long)plan->persistent_size, (long long)plan->memory, (long long)plan->scratch);
@@ -129,6 +170,10 @@ void plan_print(FILE *out, const Plan *plan) {
         const ProgramPlan *program = plan->programs.at[i];
         fprintf(out, "program %s: batch %d, %d blocks, %d a leaf\n", program->program->name,
                 program->batch, program->blocks, program->leaf_blocks);
+        if (program->alias >= 0) {
+            fprintf(out, "  the phases of %s\n", unit_name(plan, program->alias));
+            continue;
+        }
         for (int p = 0; p < program->phases.len; p++) {
             const PlanPhase *phase = &program->phases.at[p];
             fprintf(out, "  phase %d %s\n", p, kernel_text[phase->kind]);

@@ -69,6 +69,7 @@ typedef struct PlanPhase {
 
 typedef struct ProgramPlan {
     const Program *program;
+    int alias;                  /* number of the program whose phases serve this one too, or -1 */
     int batch;                  /* examples at most */
     int blocks;                 /* ceil(batch / 16) */
     int leaf_blocks;            /* blocks in a leaf of the sums over examples */

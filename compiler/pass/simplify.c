@@ -7,22 +7,23 @@
 #include "pass.h"
 #include <string.h>
 
-static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b)
-{
+static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b) {
     return sc_op(g, op, a, b, NULL);
 }
 
-static bool is_op(const Scalar *s, Op op) { return s->kind == SC_OP && s->op == op; }
-static bool is_value(const Scalar *s, double value)
-{
+static bool is_op(const Scalar *s, Op op) {
+    return s->kind == SC_OP && s->op == op;
+}
+static bool is_value(const Scalar *s, double value) {
     double c;
     return sc_is_const(s, &c) && c == value;
 }
-static uint32_t low_bits(int n) { return n >= 32 ? ~0u : ((uint32_t)1 << n) - 1; }
+static uint32_t low_bits(int n) {
+    return n >= 32 ? ~0u : ((uint32_t)1 << n) - 1;
+}
 
 /* ---- Copies: a node whose body is one read at its own dimensions, in any order */
-static bool is_copy(const Node *node)
-{
+static bool is_copy(const Node *node) {
     if (node->kind != NODE_COMP || node->reduce != RED_NONE || node->body->kind != SC_READ ||
         node->body->outside)
         return false;
@@ -33,18 +34,15 @@ static bool is_copy(const Node *node)
 }
 
 /* A read that falls outside of the copy must fall outside of the original. */
-static bool same_reach(const Node *copy)
-{
+static bool same_reach(const Node *copy) {
     uint32_t reached = 0;
     for (int i = 0, dim; i < copy->body->node->rank; i++)
-        if (ix_is_dim(copy->body->at[i], &dim) &&
-            copy->extent[dim] == copy->body->node->extent[i])
+        if (ix_is_dim(copy->body->at[i], &dim) && copy->extent[dim] == copy->body->node->extent[i])
             reached |= (uint32_t)1 << dim;
     return reached == low_bits(copy->rank);
 }
 
-static const Scalar *read_through(Graph *g, const Scalar *leaf, void *context)
-{
+static const Scalar *read_through(Graph *g, const Scalar *leaf, void *context) {
     const int64_t *extents = context;
     const Scalar *begin = leaf;
     while (leaf->kind == SC_READ && is_copy(leaf->node) &&
@@ -66,10 +64,8 @@ typedef struct Hoist {
     Map done, draws;
 } Hoist;
 
-static bool has_draw(Hoist *h, const Scalar *s)
-{
-    if (s->kind != SC_OP || !s->reads)
-        return s->kind == SC_DRAW;
+static bool has_draw(Hoist *h, const Scalar *s) {
+    if (s->kind != SC_OP || !s->reads) return s->kind == SC_DRAW;
     const char *known = map_get(&h->draws, s);
     if (!known) {
         bool has = false;
@@ -81,15 +77,13 @@ static bool has_draw(Hoist *h, const Scalar *s)
     return *known == 'y';
 }
 
-static bool is_apart(Hoist *h, const Scalar *s)
-{
+static bool is_apart(Hoist *h, const Scalar *s) {
     return s->reads && (s->wide || (h->shared && !s->per_example)) && !has_draw(h, s) &&
            __builtin_popcount(s->dims) <= MAX_RANK;
 }
 
 /* A read of s made a node of its own, over just the dimensions that it uses. */
-static const Scalar *set_apart(Hoist *h, const Scalar *s)
-{
+static const Scalar *set_apart(Hoist *h, const Scalar *s) {
     CompSpec spec = {.reduce = RED_NONE};
     const Ix *map[MAX_DIMS] = {0}, *at[MAX_RANK];
     for (int d = 0; d < MAX_DIMS; d++)
@@ -104,19 +98,15 @@ static const Scalar *set_apart(Hoist *h, const Scalar *s)
 
 static const Scalar *hoist(Hoist *h, const Scalar *s);
 
-static const Scalar *hoist_new(Hoist *h, const Scalar *s)
-{
+static const Scalar *hoist_new(Hoist *h, const Scalar *s) {
     Graph *g = h->g;
     if (s->kind == SC_DRAW && s->arg[0])
         return sc_draw(g, s->draw, hoist(h, s->arg[0]), s->ix, s->place, s->shared);
-    if (s->kind != SC_OP)
-        return s;
+    if (s->kind != SC_OP) return s;
     bool truth = op_info[s->op].truth;
-    if (is_apart(h, s) && !truth)
-        return set_apart(h, s);
+    if (is_apart(h, s) && !truth) return set_apart(h, s);
     if (is_apart(h, s) && s->wide) {
-        const Scalar *number =
-            sc_op(g, OP_SELECT, s, sc_const(g, 1), sc_const(g, 0));
+        const Scalar *number = sc_op(g, OP_SELECT, s, sc_const(g, 1), sc_const(g, 0));
         return op2(g, OP_NE, set_apart(h, number), sc_const(g, 0));
     }
     if (s->op == OP_DIV && h->shared && s->per_example && !s->arg[1]->per_example &&
@@ -130,8 +120,7 @@ static const Scalar *hoist_new(Hoist *h, const Scalar *s)
     return sc_op(g, s->op, arg[0], arg[1], arg[2]);
 }
 
-static const Scalar *hoist(Hoist *h, const Scalar *s)
-{
+static const Scalar *hoist(Hoist *h, const Scalar *s) {
     const Scalar *done = map_get(&h->done, s);
     if (!done) {
         done = hoist_new(h, s);
@@ -140,8 +129,7 @@ static const Scalar *hoist(Hoist *h, const Scalar *s)
     return done;
 }
 
-static Node *comp_hoisted(Graph *g, CompSpec *spec)
-{
+static Node *comp_hoisted(Graph *g, CompSpec *spec) {
     if (!spec->body->wide && spec->body->reads) {
         Arena *scratch = arena_new();
         Hoist h = {.g = g, .extents = spec->extent, .shared = spec->body->per_example};
@@ -162,36 +150,30 @@ typedef struct Sum {
 } Sum;
 static const Scalar *sum_of(const Sum *sum, const Scalar *body);
 
-static bool depends(const Sum *sum, const Scalar *s)
-{
+static bool depends(const Sum *sum, const Scalar *s) {
     return (s->dims & sum->reduced) || (sum->spec->over_batch && s->per_example);
 }
 
 /* select(live, e, 0): examples that are not there count nothing. As some are, a factor of e that is
  * the same for all may leave; no other condition lets it, lest 0 * infinity stands for a branch. */
-static bool is_live(const Scalar *s)
-{
-    if (!is_op(s, OP_SELECT) || !is_value(s->arg[2], 0))
-        return false;
+static bool is_live(const Scalar *s) {
+    if (!is_op(s, OP_SELECT) || !is_value(s->arg[2], 0)) return false;
     const Scalar *c = s->arg[0];
-    if (is_op(c, OP_NE) && is_value(c->arg[1], 0))
-        c = c->arg[0];
+    if (is_op(c, OP_NE) && is_value(c->arg[1], 0)) c = c->arg[0];
     return c->kind == SC_READ && c->node->kind == NODE_INPUT && c->node->name == name_of("live");
 }
 
 /* In products NULL stands for 1. */
-static const Scalar *product(Graph *g, const Scalar *a, const Scalar *b)
-{
+static const Scalar *product(Graph *g, const Scalar *a, const Scalar *b) {
     return !a ? b : !b ? a : op2(g, OP_MUL, a, b);
 }
-static const Scalar *quotient(Graph *g, const Scalar *a, const Scalar *b)
-{
+static const Scalar *quotient(Graph *g, const Scalar *a, const Scalar *b) {
     return b ? op2(g, OP_DIV, a ? a : sc_const(g, 1), b) : a;
 }
 
 /* s = outer * inner, where outer does not depend on what is summed over. */
-static void take_apart(const Sum *sum, const Scalar *s, const Scalar **outer, const Scalar **inner)
-{
+static void take_apart(const Sum *sum, const Scalar *s, const Scalar **outer,
+                       const Scalar **inner) {
     Graph *g = sum->g;
     const Scalar *o[2] = {0}, *i[2] = {0};
     *outer = NULL, *inner = s;
@@ -214,8 +196,7 @@ static void take_apart(const Sum *sum, const Scalar *s, const Scalar **outer, co
 
 /* The sum of a body without outer factors, as a read of a node of its own: over just the output
  * dimensions that it uses; a reduced dimension that it does not use counts its extent. */
-static const Scalar *sum_node(const Sum *sum, const Scalar *body)
-{
+static const Scalar *sum_node(const Sum *sum, const Scalar *body) {
     Graph *g = sum->g;
     const CompSpec *from = sum->spec;
     CompSpec spec = {.reduce = RED_SUM, .over_batch = from->over_batch, .at = from->at};
@@ -241,15 +222,13 @@ static const Scalar *sum_node(const Sum *sum, const Scalar *body)
 }
 
 /* A term in a sum of terms whose own sum needs no pass over the data: a factor times a count. */
-static bool has_plain_term(const Sum *sum, const Scalar *s)
-{
+static bool has_plain_term(const Sum *sum, const Scalar *s) {
     if (is_op(s, OP_ADD) || is_op(s, OP_SUB))
         return has_plain_term(sum, s->arg[0]) || has_plain_term(sum, s->arg[1]);
     return is_op(s, OP_NEG) ? has_plain_term(sum, s->arg[0]) : !depends(sum, s);
 }
 
-static const Scalar *sum_split(const Sum *sum, const Scalar *body)
-{
+static const Scalar *sum_split(const Sum *sum, const Scalar *body) {
     const Scalar *terms = is_live(body) ? body->arg[1] : body;
     if (!sum->split || !sum->spec->over_batch || !(is_op(terms, OP_ADD) || is_op(terms, OP_SUB)) ||
         !has_plain_term(sum, terms))
@@ -265,15 +244,12 @@ static const Scalar *sum_split(const Sum *sum, const Scalar *body)
 }
 
 /* The sum of body over the reduced dimensions (and the examples), as a scalar over the output's. */
-static const Scalar *sum_of(const Sum *sum, const Scalar *body)
-{
+static const Scalar *sum_of(const Sum *sum, const Scalar *body) {
     Graph *g = sum->g;
     const Scalar *outer, *inner, *total;
-    if (is_value(body, 0))
-        return body;
+    if (is_value(body, 0)) return body;
     take_apart(sum, body, &outer, &inner);
-    if (!inner)
-        inner = sc_const(g, 1);
+    if (!inner) inner = sc_const(g, 1);
     if (inner->kind == SC_CONST && !sum->spec->over_batch) {
         double count = 1;
         for (int k = 0; k < sum->spec->nred; k++)
@@ -286,8 +262,7 @@ static const Scalar *sum_of(const Sum *sum, const Scalar *body)
     return outer ? derivative_times(g, total, outer) : total;
 }
 
-Node *simplify_comp(Graph *g, const CompSpec *given, bool split)
-{
+Node *simplify_comp(Graph *g, const CompSpec *given, bool split) {
     CompSpec spec = *given;
     spec.body = sc_rewrite(g, spec.body, read_through, spec.extent);
     if (spec.reduce == RED_SUM) {
@@ -311,13 +286,10 @@ typedef struct Strip {
 } Strip;
 
 /* stop_gradient has done its work. */
-static const Scalar *strip_stop(Strip *strip, const Scalar *s)
-{
-    if (s->kind != SC_OP || !s->reads)
-        return s;
+static const Scalar *strip_stop(Strip *strip, const Scalar *s) {
+    if (s->kind != SC_OP || !s->reads) return s;
     const Scalar *done = map_get(&strip->done, s), *arg[3] = {0};
-    if (done)
-        return done;
+    if (done) return done;
     for (int i = 0; i < op_info[s->op].arity; i++)
         arg[i] = strip_stop(strip, s->arg[i]);
     done = s->op == OP_STOP ? arg[0] : sc_op(strip->g, s->op, arg[0], arg[1], arg[2]);
@@ -325,13 +297,15 @@ static const Scalar *strip_stop(Strip *strip, const Scalar *s)
     return done;
 }
 
-static Node *simplify_node(Graph *g, Node *node, void *context)
-{
+static Node *simplify_node(Graph *g, Node *node, void *context) {
     (void)context;
-    if (node->kind != NODE_COMP)
-        return node;
-    CompSpec spec = {.rank = node->rank, .nred = node->nred, .reduce = node->reduce,
-                     .over_batch = node->over_batch, .name = node->name, .at = node->at};
+    if (node->kind != NODE_COMP) return node;
+    CompSpec spec = {.rank = node->rank,
+                     .nred = node->nred,
+                     .reduce = node->reduce,
+                     .over_batch = node->over_batch,
+                     .name = node->name,
+                     .at = node->at};
     memcpy(spec.extent, node->extent, sizeof spec.extent);
     Arena *scratch = arena_new();
     Strip strip = {.g = g};
@@ -341,4 +315,6 @@ static Node *simplify_node(Graph *g, Node *node, void *context)
     return simplify_comp(g, &spec, false);
 }
 
-void pass_simplify(Unit *unit) { unit_rewrite(unit, simplify_node, NULL); }
+void pass_simplify(Unit *unit) {
+    unit_rewrite(unit, simplify_node, NULL);
+}

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT
- * Inverts index maps: a coordinate at a time, eliminates the dimension that leaves least to sum over.
- * Needs ir.
- * Does not prove anything beyond ranges: what it cannot solve becomes a guard of equality. */
+ * Inverts index maps: a coordinate at a time, eliminates the dimension that leaves least to sum
+ * over. Needs ir. Does not prove anything beyond ranges: what it cannot solve becomes a guard of
+ * equality. */
 #include "solve.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* While solving, dimensions keep the reader's numbers; a coordinate of what is read that is exactly
- * one of them shares its number, any other gets a new one behind them. A dimension that is solved by
- * strip-mining leaves its number to the strips. */
+ * one of them shares its number, any other gets a new one behind them. A dimension that is solved
+ * by strip-mining leaves its number to the strips. */
 typedef struct Solve {
     Graph *g;
     const Scalar *read;
-    int ndims, used;              /* of the reader; numbers in use */
-    int64_t extent[MAX_DIMS];     /* by number */
-    bool free[MAX_DIMS];          /* a dimension that is to be summed over, as things stand */
-    int64_t strips[MAX_DIMS];     /* a number that strips took over: how many; else 0 */
-    const Ix *form[MAX_DIMS];     /* reader's dimension -> form; NULL: itself */
-    int place[MAX_RANK];          /* coordinate -> number of its dimension of p */
-    const Ix *left[MAX_RANK];     /* coordinate's equation, over what is not yet solved: */
-    const Ix *right[MAX_RANK];    /* left == right; right stands on p alone, but after peeling */
+    int ndims, used;           /* of the reader; numbers in use */
+    int64_t extent[MAX_DIMS];  /* by number */
+    bool free[MAX_DIMS];       /* a dimension that is to be summed over, as things stand */
+    int64_t strips[MAX_DIMS];  /* a number that strips took over: how many; else 0 */
+    const Ix *form[MAX_DIMS];  /* reader's dimension -> form; NULL: itself */
+    int place[MAX_RANK];       /* coordinate -> number of its dimension of p */
+    const Ix *left[MAX_RANK];  /* coordinate's equation, over what is not yet solved: */
+    const Ix *right[MAX_RANK]; /* left == right; right stands on p alone, but after peeling */
     bool solved[MAX_RANK];
     struct {
         const Ix *left, *right; /* left == right; right NULL: 0 <= left < bound */
@@ -28,9 +28,10 @@ typedef struct Solve {
     int nguards;
 } Solve;
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t gcd(int64_t a, int64_t b)
-{
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static int64_t gcd(int64_t a, int64_t b) {
     a = llabs(a), b = llabs(b);
     while (b) {
         int64_t rest = a % b;
@@ -39,10 +40,8 @@ static int64_t gcd(int64_t a, int64_t b)
     return a;
 }
 
-static void add_guard(Solve *s, const Ix *left, const Ix *right, int64_t bound)
-{
-    if (s->nguards == LENGTH(s->guard))
-        bug("too many guards on one read");
+static void add_guard(Solve *s, const Ix *left, const Ix *right, int64_t bound) {
+    if (s->nguards == LENGTH(s->guard)) bug("too many guards on one read");
     s->guard[s->nguards].left = left;
     s->guard[s->nguards].right = right;
     s->guard[s->nguards++].bound = bound;
@@ -50,13 +49,11 @@ static void add_guard(Solve *s, const Ix *left, const Ix *right, int64_t bound)
 
 /* Replaces the reader's dimensions d and e by their forms everywhere, at the same time: a strip has
  * the number of the dimension that it is a part of. */
-static void assign_two(Solve *s, int d, const Ix *to_d, int e, const Ix *to_e)
-{
+static void assign_two(Solve *s, int d, const Ix *to_d, int e, const Ix *to_e) {
     const Ix *map[MAX_DIMS] = {0};
     map[d] = to_d, map[e] = to_e;
     for (int i = 0; i < s->ndims; i++)
-        if (s->form[i])
-            s->form[i] = ix_subst(s->g, s->form[i], map, MAX_DIMS, s->extent);
+        if (s->form[i]) s->form[i] = ix_subst(s->g, s->form[i], map, MAX_DIMS, s->extent);
     for (int c = 0; c < s->read->node->rank; c++) {
         s->left[c] = ix_subst(s->g, s->left[c], map, MAX_DIMS, s->extent);
         s->right[c] = ix_subst(s->g, s->right[c], map, MAX_DIMS, s->extent);
@@ -70,23 +67,24 @@ static void assign_two(Solve *s, int d, const Ix *to_d, int e, const Ix *to_e)
     s->form[e] = s->form[e] ? s->form[e] : to_e;
     if (s->strips[d]) /* dimensions of the reader are guarded in the end, strips here */
         add_guard(s, to_d, NULL, s->strips[d]);
-    if (e != d && s->strips[e])
-        add_guard(s, to_e, NULL, s->strips[e]);
+    if (e != d && s->strips[e]) add_guard(s, to_e, NULL, s->strips[e]);
 }
 
-static void assign(Solve *s, int d, const Ix *form) { assign_two(s, d, form, d, form); }
+static void assign(Solve *s, int d, const Ix *form) {
+    assign_two(s, d, form, d, form);
+}
 
 /* ---- Taking a form apart */
-static uint32_t atom_dims(const IxTerm *t)
-{
+static uint32_t atom_dims(const IxTerm *t) {
     return t->kind == ATOM_DIM ? 0 : t->kind == ATOM_FLOOR ? ix_dims(t->inner) : t->value->dims;
 }
 
-static uint32_t bit(int d) { return (uint32_t)1 << d; }
+static uint32_t bit(int d) {
+    return (uint32_t)1 << d;
+}
 
 /* Free dimensions that stand in form only as themselves; *coef by dimension. */
-static uint32_t clean_dims(const Solve *s, const Ix *form, int64_t *coef)
-{
+static uint32_t clean_dims(const Solve *s, const Ix *form, int64_t *coef) {
     uint32_t clean = 0, hidden = 0;
     for (int i = 0; i < form->n; i++) {
         const IxTerm *t = &form->term[i];
@@ -99,7 +97,9 @@ static uint32_t clean_dims(const Solve *s, const Ix *form, int64_t *coef)
     return clean & ~hidden;
 }
 
-static const Ix *term_ix(Graph *g, int d, int64_t coef) { return ix_scale(g, ix_dim(g, d), coef); }
+static const Ix *term_ix(Graph *g, int d, int64_t coef) {
+    return ix_scale(g, ix_dim(g, d), coef);
+}
 
 /* ---- Moves on  sum coef d + rest = p */
 typedef enum MoveKind { MOVE_NONE, MOVE_UNIT, MOVE_STRIP, MOVE_RESIDUE } MoveKind;
@@ -109,8 +109,7 @@ typedef struct Move {
     double cost; /* positions left to sum over */
 } Move;
 
-static Move best_move(const Solve *s, uint32_t clean, const int64_t *coef)
-{
+static Move best_move(const Solve *s, uint32_t clean, const int64_t *coef) {
     Move best = {.kind = MOVE_NONE};
     double total = 1;
     for (int d = 0; d < s->ndims; d++)
@@ -119,24 +118,20 @@ static Move best_move(const Solve *s, uint32_t clean, const int64_t *coef)
         for (int i = 0; i < s->ndims; i++)
             for (int q = 0; q < s->ndims && (clean & bit(i)); q++) {
                 bool pair = kind == MOVE_STRIP;
-                if (pair ? q == i || !(clean & bit(q)) : q > 0)
-                    continue;
-                if (kind == MOVE_UNIT && llabs(coef[i]) != 1)
-                    continue;
+                if (pair ? q == i || !(clean & bit(q)) : q > 0) continue;
+                if (kind == MOVE_UNIT && llabs(coef[i]) != 1) continue;
                 double cost = total / (double)s->extent[i];
                 if (pair) {
                     int64_t period = llabs(coef[i]) / gcd(coef[i], coef[q]);
                     cost = cost / (double)s->extent[q] * (double)ceil_div(s->extent[q], period);
                 }
-                if (best.kind == MOVE_NONE || cost < best.cost)
-                    best = (Move){kind, i, q, cost};
+                if (best.kind == MOVE_NONE || cost < best.cost) best = (Move){kind, i, q, cost};
             }
     return best;
 }
 
 /* u = b q (mod s) with b prime to s: the inverse of b. */
-static int64_t inverse_mod(int64_t b, int64_t s)
-{
+static int64_t inverse_mod(int64_t b, int64_t s) {
     int64_t x = 0;
     while (((b * x - 1) % s + s) % s)
         x++;
@@ -144,17 +139,14 @@ static int64_t inverse_mod(int64_t b, int64_t s)
 }
 
 /* Demands that g divides u; returns u / g. */
-static const Ix *divide_exactly(Solve *s, const Ix *u, int64_t g)
-{
-    if (g == 1)
-        return u;
+static const Ix *divide_exactly(Solve *s, const Ix *u, int64_t g) {
+    if (g == 1) return u;
     add_guard(s, ix_mod(s->g, u, g, s->extent), ix_const(s->g, 0), 0);
     return ix_div(s->g, u, g, s->extent);
 }
 
 /* a i + b q = u: q runs over the residues that make u - b q a multiple of a. */
-static void strip_mine(Solve *s, int i, int64_t a, int q, int64_t b, const Ix *u)
-{
+static void strip_mine(Solve *s, int i, int64_t a, int q, int64_t b, const Ix *u) {
     Graph *g = s->g;
     int64_t common = gcd(a, b);
     u = divide_exactly(s, u, common);
@@ -171,13 +163,11 @@ static void strip_mine(Solve *s, int i, int64_t a, int q, int64_t b, const Ix *u
     s->strips[q] = s->extent[q];
 }
 
-static void make_move(Solve *s, int c, const int64_t *coef, Move move)
-{
+static void make_move(Solve *s, int c, const int64_t *coef, Move move) {
     Graph *g = s->g;
     int64_t a = coef[move.i], b = move.kind == MOVE_STRIP ? coef[move.q] : 0;
     const Ix *rest = ix_sub(g, s->left[c], term_ix(g, move.i, a));
-    if (b)
-        rest = ix_sub(g, rest, term_ix(g, move.q, b));
+    if (b) rest = ix_sub(g, rest, term_ix(g, move.q, b));
     const Ix *u = ix_sub(g, s->right[c], rest);
     if (move.kind == MOVE_STRIP) {
         strip_mine(s, move.i, a, move.q, b, u);
@@ -190,21 +180,17 @@ static void make_move(Solve *s, int c, const int64_t *coef, Move move)
 
 /* Mixed radix, as in 12 a + 4 b + c: where all other coefficients share a factor that is no less
  * than the extent of q, the residue is q, and a shorter equation is left. */
-static bool peel(Solve *s, int c, uint32_t clean, const int64_t *coef)
-{
+static bool peel(Solve *s, int c, uint32_t clean, const int64_t *coef) {
     Graph *g = s->g;
-    if (__builtin_popcount(clean) < 3)
-        return false;
+    if (__builtin_popcount(clean) < 3) return false;
     for (int q = 0; q < s->ndims; q++) {
         int64_t factor = 0;
         for (int d = 0; d < s->ndims; d++)
             factor = (clean & bit(d)) && d != q ? gcd(factor, coef[d]) : factor;
-        if (!(clean & bit(q)) || factor < s->extent[q] || gcd(factor, coef[q]) != 1)
-            continue;
+        if (!(clean & bit(q)) || factor < s->extent[q] || gcd(factor, coef[q]) != 1) continue;
         const Ix *others = ix_const(g, 0);
         for (int d = 0; d < s->ndims; d++)
-            if ((clean & bit(d)) && d != q)
-                others = ix_add(g, others, term_ix(g, d, coef[d]));
+            if ((clean & bit(d)) && d != q) others = ix_add(g, others, term_ix(g, d, coef[d]));
         const Ix *rest = ix_sub(g, ix_sub(g, s->left[c], others), term_ix(g, q, coef[q]));
         const Ix *u = ix_sub(g, s->right[c], rest);
         const Ix *to_q = ix_mod(g, ix_scale(g, u, inverse_mod(coef[q], factor)), factor, s->extent);
@@ -220,8 +206,7 @@ static bool peel(Solve *s, int c, uint32_t clean, const int64_t *coef)
 
 /* ---- Floor forms */
 /* A free dimension with coefficient 1 or -1 in inner that stands nowhere else in it; -1: none. */
-static int unit_dim(const Solve *s, const Ix *inner, uint32_t forbidden, int64_t *sign)
-{
+static int unit_dim(const Solve *s, const Ix *inner, uint32_t forbidden, int64_t *sign) {
     int64_t coef[MAX_DIMS] = {0};
     uint32_t clean = clean_dims(s, inner, coef) & ~forbidden;
     for (int d = 0; d < s->ndims; d++)
@@ -234,34 +219,29 @@ static int unit_dim(const Solve *s, const Ix *inner, uint32_t forbidden, int64_t
 
 /* inner = value + strips: solves d; d's number goes to the strips. */
 static void assign_inner(Solve *s, int d, int64_t sign, const Ix *inner, const Ix *value,
-                         int64_t strips, int64_t step)
-{
+                         int64_t strips, int64_t step) {
     Graph *g = s->g;
     const Ix *rest = ix_sub(g, inner, term_ix(g, d, sign));
     s->extent[d] = strips;
     s->free[d] = strips > 1;
-    if (strips > 1)
-        value = ix_add(g, value, term_ix(g, d, step));
+    if (strips > 1) value = ix_add(g, value, term_ix(g, d, step));
     value = ix_sub(g, value, rest);
     assign(s, d, sign < 0 ? ix_scale(g, value, -1) : value);
     s->strips[d] = strips;
 }
 
 /* m floor(inner / by) + rest = p with m = +-1: inner = by m (p - rest) + strip, by strips. */
-static bool solve_floor(Solve *s, int c)
-{
+static bool solve_floor(Solve *s, int c) {
     Graph *g = s->g;
     const Ix *form = s->left[c];
     for (int i = 0; i < form->n; i++) {
         const IxTerm *t = &form->term[i];
-        if (t->kind != ATOM_FLOOR || llabs(t->coef) != 1)
-            continue;
+        if (t->kind != ATOM_FLOOR || llabs(t->coef) != 1) continue;
         const Ix *atom = ix_div(g, t->inner, t->by, NULL);
         const Ix *rest = ix_sub(g, form, ix_scale(g, atom, t->coef));
         int64_t sign;
         int d = unit_dim(s, t->inner, ix_dims(rest), &sign);
-        if (d < 0 || t->by > s->extent[d])
-            continue;
+        if (d < 0 || t->by > s->extent[d]) continue;
         const Ix *value = ix_scale(g, ix_sub(g, s->right[c], rest), t->coef * t->by);
         assign_inner(s, d, sign, t->inner, value, t->by, 1);
         return true;
@@ -270,20 +250,17 @@ static bool solve_floor(Solve *s, int c)
 }
 
 /* m (inner mod by) + rest = p with m = +-1: inner = m (p - rest) + by strip. */
-static bool solve_mod(Solve *s, int c)
-{
+static bool solve_mod(Solve *s, int c) {
     Graph *g = s->g;
     const Ix *form = s->left[c];
     for (int i = 0; i < form->n; i++) {
         const IxTerm *t = &form->term[i];
-        if (t->kind != ATOM_FLOOR || llabs(t->coef) != t->by)
-            continue;
+        if (t->kind != ATOM_FLOOR || llabs(t->coef) != t->by) continue;
         int64_t m = -t->coef / t->by, sign, lo, hi;
         const Ix *mod = ix_mod(g, t->inner, t->by, NULL);
         const Ix *rest = ix_sub(g, form, ix_scale(g, mod, m));
         int d = unit_dim(s, t->inner, ix_dims(rest), &sign);
-        if (d < 0 || !ix_range(t->inner, s->extent, &lo, &hi))
-            continue;
+        if (d < 0 || !ix_range(t->inner, s->extent, &lo, &hi)) continue;
         const Ix *value = ix_scale(g, ix_sub(g, s->right[c], rest), m);
         add_guard(s, value, NULL, t->by);
         int64_t first = lo >= 0 ? lo / t->by : -ceil_div(-lo, t->by);
@@ -296,15 +273,12 @@ static bool solve_mod(Solve *s, int c)
 }
 
 /* ---- The rounds */
-static bool solve_coordinate(Solve *s, int c, bool easy)
-{
+static bool solve_coordinate(Solve *s, int c, bool easy) {
     int64_t coef[MAX_DIMS] = {0};
     uint32_t clean = clean_dims(s, s->left[c], coef);
     Move move = best_move(s, clean, coef);
-    if (easy && (move.kind != MOVE_UNIT || (clean & (clean - 1))))
-        return false;
-    if (peel(s, c, clean, coef))
-        return true;
+    if (easy && (move.kind != MOVE_UNIT || (clean & (clean - 1)))) return false;
+    if (peel(s, c, clean, coef)) return true;
     if (move.kind != MOVE_NONE)
         make_move(s, c, coef, move);
     else if (!solve_mod(s, c) && !solve_floor(s, c))
@@ -313,17 +287,14 @@ static bool solve_coordinate(Solve *s, int c, bool easy)
     return true;
 }
 
-static bool solve_one(Solve *s)
-{
+static bool solve_one(Solve *s) {
     for (int easy = 1; easy >= 0; easy--)
         for (int c = 0; c < s->read->node->rank; c++)
-            if (!s->solved[c] && solve_coordinate(s, c, easy))
-                return true;
+            if (!s->solved[c] && solve_coordinate(s, c, easy)) return true;
     return false;
 }
 
-static void begin(Solve *s, int ndims, const int64_t *extents)
-{
+static void begin(Solve *s, int ndims, const int64_t *extents) {
     const Node *x = s->read->node;
     int dim;
     s->ndims = s->used = ndims;
@@ -331,17 +302,14 @@ static void begin(Solve *s, int ndims, const int64_t *extents)
     for (int d = 0; d < ndims; d++)
         s->free[d] = true;
     for (int c = 0; c < x->rank; c++) { /* a coordinate that is a dimension: they share a number */
-        if (!ix_is_dim(s->read->at[c], &dim) || !s->free[dim])
-            continue;
+        if (!ix_is_dim(s->read->at[c], &dim) || !s->free[dim]) continue;
         s->free[dim] = false, s->solved[c] = true;
         s->place[c] = dim, s->extent[dim] = x->extent[c];
     }
     for (int c = 0; c < x->rank; c++) {
         s->left[c] = s->read->at[c];
-        if (s->solved[c])
-            continue;
-        if (s->used == MAX_DIMS)
-            bug("gradient of a read needs more than %d dimensions", MAX_DIMS);
+        if (s->solved[c]) continue;
+        if (s->used == MAX_DIMS) bug("gradient of a read needs more than %d dimensions", MAX_DIMS);
         s->place[c] = s->used, s->extent[s->used++] = x->extent[c];
     }
     for (int c = 0; c < x->rank; c++)
@@ -354,14 +322,12 @@ static void begin(Solve *s, int ndims, const int64_t *extents)
 }
 
 /* An index form as a number; a computed position is rounded down. */
-static const Scalar *number_of(Graph *g, const Ix *ix)
-{
+static const Scalar *number_of(Graph *g, const Ix *ix) {
     const Scalar *sum = NULL;
     const Ix *plain = ix;
     for (int i = 0; i < ix->n; i++) {
         const IxTerm *t = &ix->term[i];
-        if (t->kind != ATOM_VALUE)
-            continue;
+        if (t->kind != ATOM_VALUE) continue;
         bool whole = t->value->kind == SC_READ && t->value->node->classes > 0;
         const Scalar *v = whole ? t->value : sc_op(g, OP_FLOOR, t->value, NULL, NULL);
         v = sc_op(g, OP_MUL, sc_const(g, (double)t->coef), v, NULL);
@@ -372,13 +338,12 @@ static const Scalar *number_of(Graph *g, const Ix *ix)
     return sum ? sc_op(g, OP_ADD, sum, rest, NULL) : rest;
 }
 
-static const Scalar *range_condition(Graph *g, const Ix *ix, int64_t bound, const int64_t *extents)
-{
+static const Scalar *range_condition(Graph *g, const Ix *ix, int64_t bound,
+                                     const int64_t *extents) {
     int64_t lo, hi;
     bool known = ix_range(ix, extents, &lo, &hi);
     const Scalar *number = number_of(g, ix), *condition = NULL;
-    if (!known || lo < 0)
-        condition = sc_op(g, OP_GE, number, sc_const(g, 0), NULL);
+    if (!known || lo < 0) condition = sc_op(g, OP_GE, number, sc_const(g, 0), NULL);
     if (!known || hi >= bound) {
         const Scalar *below = sc_op(g, OP_LT, number, sc_const(g, (double)bound), NULL);
         condition = condition ? sc_op(g, OP_AND, condition, below, NULL) : below;
@@ -387,8 +352,7 @@ static const Scalar *range_condition(Graph *g, const Ix *ix, int64_t bound, cons
 }
 
 /* Renumbers: p first, then what is still free, in the reader's order. */
-static Solution finish(Solve *s, const int64_t *extents)
-{
+static Solution finish(Solve *s, const int64_t *extents) {
     Graph *g = s->g;
     Solution out = {0};
     const Ix *map[MAX_DIMS] = {0};
@@ -408,33 +372,28 @@ static Solution finish(Solve *s, const int64_t *extents)
         const Ix *form = s->form[d] ? s->form[d] : ix_dim(g, d);
         out.dim[d] = ix_subst(g, form, map, MAX_DIMS, out.extent);
         const Scalar *condition = range_condition(g, out.dim[d], extents[d], out.extent);
-        if (condition)
-            VEC_PUSH(g->arena, out.guards, (Guard){d, condition});
+        if (condition) VEC_PUSH(g->arena, out.guards, (Guard){d, condition});
     }
     for (int i = 0; i < s->nguards; i++) {
         const Ix *left = ix_subst(g, s->guard[i].left, map, MAX_DIMS, out.extent), *right = NULL;
-        if (s->guard[i].right)
-            right = ix_subst(g, s->guard[i].right, map, MAX_DIMS, out.extent);
+        if (s->guard[i].right) right = ix_subst(g, s->guard[i].right, map, MAX_DIMS, out.extent);
         const Scalar *condition =
             right ? sc_op(g, OP_EQ, number_of(g, left), number_of(g, right), NULL)
                   : range_condition(g, left, s->guard[i].bound, out.extent);
         int64_t lo, hi;
         if (right && ix_range(ix_sub(g, left, right), out.extent, &lo, &hi) && !lo && !hi)
             condition = NULL;
-        if (condition)
-            VEC_PUSH(g->arena, out.guards, (Guard){-1, condition});
+        if (condition) VEC_PUSH(g->arena, out.guards, (Guard){-1, condition});
     }
     return out;
 }
 
-Solution solve_read(Graph *g, const Scalar *read, int ndims, const int64_t *extents)
-{
+Solution solve_read(Graph *g, const Scalar *read, int ndims, const int64_t *extents) {
     Solve s = {.g = g, .read = read};
     begin(&s, ndims, extents);
     while (solve_one(&s))
         ;
     for (int c = 0; c < read->node->rank; c++)
-        if (!s.solved[c])
-            add_guard(&s, s.right[c], s.left[c], 0);
+        if (!s.solved[c]) add_guard(&s, s.right[c], s.left[c], 0);
     return finish(&s, extents);
 }

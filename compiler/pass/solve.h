@@ -18,7 +18,7 @@ typedef struct Solution {
     const Ix *dim[MAX_DIMS];  /* each dimension of the reader, over the new dimensions */
     VEC(Guard) guards;
 } Solution;
-/* `read` stands in a body over `ndims` dimensions of the given extents. Always succeeds: what cannot
- * be solved stays a dimension to sum over, under a guard of equality. */
+/* `read` stands in a body over `ndims` dimensions of the given extents. Always succeeds: what
+ * cannot be solved stays a dimension to sum over, under a guard of equality. */
 Solution solve_read(Graph *g, const Scalar *read, int ndims, const int64_t *extents);
 #endif

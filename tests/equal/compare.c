@@ -396,7 +396,7 @@ static int check_width(const Config *config, int bytes) {
     for (int i = 0; i < LENGTH(names); i++)
         program_check(&b, names[i]);
     if (bytes == 8 && config->gradients && unit_program(b.unit, "step")) {
-        int wrong = gradients_check(b.unit, config->seed, NULL, 1e9, gradient_report,
+        int wrong = gradients_check(b.unit, config->seed, NULL, 2e8, gradient_report,
                                     (void *)(uintptr_t)config);
         b.faults += wrong > 0 ? wrong : 0;
     }

@@ -5,8 +5,7 @@
 #include "pass_kit.h"
 
 /* conv: y[o, i, j] = sum[c, p, q] W[o, c, p, q] x[c, s i + d p - pad, s j + d q - pad; 0] */
-static Node *conv(Kit *k, Node *x, Node *w, int64_t s, int64_t d, int64_t pad)
-{
+static Node *conv(Kit *k, Node *x, Node *w, int64_t s, int64_t d, int64_t pad) {
     int64_t n = w->extent[2], e[2];
     for (int i = 0; i < 2; i++)
         e[i] = (x->extent[1 + i] + 2 * pad - d * (n - 1) - 1) / s + 1;
@@ -18,15 +17,13 @@ static Node *conv(Kit *k, Node *x, Node *w, int64_t s, int64_t d, int64_t pad)
     return comp(k, RED_SUM, 3, body, SHAPE(w->extent[0], e[0], e[1], w->extent[1], n, n));
 }
 
-static Checked check_conv(Kit *k, int64_t size, int64_t kernel, int64_t s, int64_t d, int64_t pad)
-{
+static Checked check_conv(Kit *k, int64_t size, int64_t kernel, int64_t s, int64_t d, int64_t pad) {
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(2, size, size));
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3, 2, kernel, kernel));
     return CHECK(kit_loss(k, conv(k, x, w, s, d, pad)), x, w);
 }
 
-Test(gradient, conv_stride_1_is_one_sum_with_a_plain_product)
-{
+Test(gradient, conv_stride_1_is_one_sum_with_a_plain_product) {
     for (int64_t pad = 0; pad < 3; pad++) {
         Kit kit = kit_new(1), *k = &kit;
         Checked c = check_conv(k, 6, 3, 1, 1, pad);
@@ -40,24 +37,21 @@ Test(gradient, conv_stride_1_is_one_sum_with_a_plain_product)
     }
 }
 
-Test(gradient, conv_strided)
-{
+Test(gradient, conv_strided) {
     for (int64_t size = 5; size <= 8; size++)
         for (int64_t kernel = 1; kernel <= 4; kernel++)
             for (int64_t pad = 0; pad < 2; pad++) {
                 Kit kit = kit_new(2), *k = &kit;
                 Checked c = check_conv(k, size, kernel, 2, 1, pad);
                 Node *dx = grad_node(&c, 0);
-                if (kernel > 1)
-                    cr_assert(is_plain_product(dx->body));
+                if (kernel > 1) cr_assert(is_plain_product(dx->body));
                 int64_t strips = (kernel + 1) / 2;
                 if (size + 2 * pad - kernel >= 2) /* more than one position */
                     cr_assert_eq(node_terms(dx), 3 * strips * strips);
             }
 }
 
-Test(gradient, conv_dilated_and_strided)
-{
+Test(gradient, conv_dilated_and_strided) {
     for (int64_t s = 1; s <= 3; s++)
         for (int64_t d = 2; d <= 4; d++) {
             Kit kit = kit_new(3), *k = &kit;
@@ -65,8 +59,7 @@ Test(gradient, conv_dilated_and_strided)
         }
 }
 
-static Node *pool(Kit *k, Node *x, int64_t size, int64_t stride, Reduce reduce)
-{
+static Node *pool(Kit *k, Node *x, int64_t size, int64_t stride, Reduce reduce) {
     const Ix *at[2];
     for (int i = 0; i < 2; i++)
         at[i] = PLUS(TIMES(D(1 + i), stride), D(3 + i));
@@ -76,14 +69,12 @@ static Node *pool(Kit *k, Node *x, int64_t size, int64_t stride, Reduce reduce)
 }
 
 /* Values far enough apart that a difference crosses no kink. */
-static void spread(Leaf *leaf)
-{
+static void spread(Leaf *leaf) {
     for (int64_t i = 0; i < leaf->count; i++)
         leaf->value[i] = (double)(i * 37 % 101) / 50 - 1.005;
 }
 
-Test(gradient, pooling_without_overlap_sums_nothing)
-{
+Test(gradient, pooling_without_overlap_sums_nothing) {
     for (int64_t size = 6; size <= 7; size++) {
         Kit kit = kit_new(4), *k = &kit;
         Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(2, size, size));
@@ -93,8 +84,7 @@ Test(gradient, pooling_without_overlap_sums_nothing)
     }
 }
 
-Test(gradient, pooling_with_overlap)
-{
+Test(gradient, pooling_with_overlap) {
     const Reduce reduce[] = {RED_MAX, RED_MIN, RED_SUM, RED_PROD};
     for (int r = 0; r < LENGTH(reduce); r++)
         for (int64_t size = 2; size <= 3; size++)
@@ -107,8 +97,7 @@ Test(gradient, pooling_with_overlap)
 }
 
 /* The first of equals gets all of the gradient. */
-Test(gradient, pooling_ties)
-{
+Test(gradient, pooling_ties) {
     Kit kit = kit_new(6), *k = &kit;
     Node *x = kit_leaf(k, NODE_PARAM, "x", SHAPE(5));
     Node *y = comp(k, RED_MAX, 1, READ(x, PLUS(TIMES(D(0), 2), D(1))), SHAPE(2, 3));
@@ -120,18 +109,18 @@ Test(gradient, pooling_ties)
     compare("tied", eval_node(kit_eval(k), RESULT(unit, 0)), expected, 5, 0);
 }
 
-Test(gradient, product_with_zeros)
-{
+Test(gradient, product_with_zeros) {
     Kit kit = kit_new(7), *k = &kit;
     Node *x = kit_leaf(k, NODE_PARAM, "x", SHAPE(3, 4));
     kit_find(k, x)->value[2] = 0;
     kit_find(k, x)->value[5] = kit_find(k, x)->value[6] = 0;
-    CHECK(kit_loss(k, comp(k, RED_PROD, 1, OP2(MUL, READ(x, D(0), D(1)), READ(x, D(0), D(1))), SHAPE(3, 4))), x);
+    CHECK(kit_loss(k, comp(k, RED_PROD, 1, OP2(MUL, READ(x, D(0), D(1)), READ(x, D(0), D(1))),
+                           SHAPE(3, 4))),
+          x);
     CHECK(kit_loss(k, comp(k, RED_PROD, 1, READ(x, D(0), D(1)), SHAPE(3, 4))), x);
 }
 
-Test(gradient, dense_with_two_uses_of_a_parameter)
-{
+Test(gradient, dense_with_two_uses_of_a_parameter) {
     Kit kit = kit_new(8), *k = &kit;
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(4));
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(4, 4));
@@ -149,8 +138,7 @@ Test(gradient, dense_with_two_uses_of_a_parameter)
     cr_assert_eq(computed, 2);
 }
 
-Test(gradient, look_ahead_node)
-{
+Test(gradient, look_ahead_node) {
     Kit kit = kit_new(9), *k = &kit;
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3));
     Node *v = kit_leaf(k, NODE_STATE, "v", SHAPE(3));
@@ -164,8 +152,7 @@ Test(gradient, look_ahead_node)
 }
 
 /* Batch normalization: mean and two-pass variance over the examples and the positions. */
-static Node *normalize(Kit *k, Node *x, Node *gamma, Node *beta)
-{
+static Node *normalize(Kit *k, Node *x, Node *gamma, Node *beta) {
     int64_t c = x->extent[0], s = x->extent[1];
     Node *examples = comp_batch(k, RED_SUM, 0, LIVE(N(1)), 0, NULL);
     const Scalar *m = OP2(MUL, ALL(examples), N((double)s));
@@ -179,8 +166,7 @@ static Node *normalize(Kit *k, Node *x, Node *gamma, Node *beta)
     return comp(k, RED_NONE, 2, OP2(ADD, y, READ(beta, D(0))), SHAPE(c, s));
 }
 
-Test(gradient, normalization_needs_two_sums_backward)
-{
+Test(gradient, normalization_needs_two_sums_backward) {
     Kit kit = kit_new(10), *k = &kit;
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(2, 3));
     Node *gamma = kit_leaf(k, NODE_PARAM, "gamma", SHAPE(2));
@@ -193,8 +179,7 @@ Test(gradient, normalization_needs_two_sums_backward)
 }
 
 /* log(sum exp(y - m)) + m - y[t], t from the data. */
-static Node *negative_log_likelihood(Kit *k, Node *y, Node *t)
-{
+static Node *negative_log_likelihood(Kit *k, Node *y, Node *t) {
     int64_t c = y->extent[0];
     Node *m = comp(k, RED_MAX, 0, READ(y, D(0)), SHAPE(c));
     const Scalar *e = OP1(EXP, OP2(SUB, READ(y, D(0)), ALL(m)));
@@ -203,8 +188,7 @@ static Node *negative_log_likelihood(Kit *k, Node *y, Node *t)
     return comp(k, RED_NONE, 0, OP2(SUB, OP2(ADD, OP1(LOG, ALL(z)), ALL(m)), at), 0, NULL);
 }
 
-Test(gradient, cross_entropy)
-{
+Test(gradient, cross_entropy) {
     Kit kit = kit_new(11), *k = &kit;
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(4));
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(6, 4));
@@ -216,8 +200,7 @@ Test(gradient, cross_entropy)
 }
 
 /* An embedding: rows of a table by a class, and a computed position with an offset. */
-Test(gradient, computed_positions)
-{
+Test(gradient, computed_positions) {
     Kit kit = kit_new(12), *k = &kit;
     Node *table = kit_leaf(k, NODE_PARAM, "table", SHAPE(6, 3));
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(8));
@@ -233,8 +216,7 @@ Test(gradient, computed_positions)
     CHECK(kit_loss(k, both), x);
 }
 
-Test(gradient, index_forms)
-{
+Test(gradient, index_forms) {
     Kit kit = kit_new(13), *k = &kit;
     Node *a = kit_leaf(k, NODE_PARAM, "a", SHAPE(4, 4));
     Node *f = kit_leaf(k, NODE_PARAM, "f", SHAPE(24));
@@ -244,22 +226,33 @@ Test(gradient, index_forms)
     CHECK(kit_loss(k, diagonal), a);
     Node *trace = comp(k, RED_SUM, 0, OP2(MUL, READ(a, D(0), D(0)), READ(a, D(0), C(2))), SHAPE(4));
     CHECK(kit_loss(k, trace), a);
-    Node *outer = comp(k, RED_NONE, 2, OP2(MUL, READ(f, D(0)), READ(f, PLUS(D(1), C(3)))), SHAPE(5, 6));
+    Node *outer =
+        comp(k, RED_NONE, 2, OP2(MUL, READ(f, D(0)), READ(f, PLUS(D(1), C(3)))), SHAPE(5, 6));
     CHECK(kit_loss(k, outer), f);
-    Node *flat = comp(k, RED_NONE, 1, PADDED(x, N(0), ix_div(k->g, D(0), 12, e24),
-                      ix_mod(k->g, ix_div(k->g, D(0), 4, e24), 3, e24), ix_mod(k->g, D(0), 4, e24)), SHAPE(24));
+    Node *flat =
+        comp(k, RED_NONE, 1,
+             PADDED(x, N(0), ix_div(k->g, D(0), 12, e24),
+                    ix_mod(k->g, ix_div(k->g, D(0), 4, e24), 3, e24), ix_mod(k->g, D(0), 4, e24)),
+             SHAPE(24));
     Checked c = CHECK(kit_loss(k, flat), x);
     cr_assert_eq(grad_node(&c, 0)->reduce, RED_NONE);
-    Node *unflat = comp(k, RED_NONE, 3, READ(f, node_element(k->g, 3, (int64_t[]){2, 3, 4})), SHAPE(2, 3, 4));
-    c = CHECK(kit_loss(k, comp(k, RED_NONE, 3, OP2(MUL, ALL(unflat), ALL(x)), SHAPE(2, 3, 4))), f, x);
+    Node *unflat =
+        comp(k, RED_NONE, 3, READ(f, node_element(k->g, 3, (int64_t[]){2, 3, 4})), SHAPE(2, 3, 4));
+    c = CHECK(kit_loss(k, comp(k, RED_NONE, 3, OP2(MUL, ALL(unflat), ALL(x)), SHAPE(2, 3, 4))), f,
+              x);
     cr_assert_eq(grad_node(&c, 0)->nred, 0); /* over the examples alone */
-    Node *up = comp(k, RED_NONE, 3, READ(x, D(0), ix_div(k->g, D(1), 2, NULL), ix_div(k->g, PLUS(D(2), C(1)), 3, NULL)), SHAPE(2, 5, 8));
+    Node *up =
+        comp(k, RED_NONE, 3,
+             READ(x, D(0), ix_div(k->g, D(1), 2, NULL), ix_div(k->g, PLUS(D(2), C(1)), 3, NULL)),
+             SHAPE(2, 5, 8));
     c = CHECK(kit_loss(k, up), x);
     Node *tile = comp(k, RED_NONE, 1, READ(f, ix_mod(k->g, PLUS(D(0), C(3)), 7, NULL)), SHAPE(20));
     CHECK(kit_loss(k, tile), f);
-    Node *back = comp(k, RED_NONE, 2, READ(f, PLUS(C(20), PLUS(TIMES(D(0), -3), TIMES(D(1), -1)))), SHAPE(5, 4));
+    Node *back = comp(k, RED_NONE, 2, READ(f, PLUS(C(20), PLUS(TIMES(D(0), -3), TIMES(D(1), -1)))),
+                      SHAPE(5, 4));
     CHECK(kit_loss(k, back), f);
-    Node *gaps = comp(k, RED_NONE, 2, READ(f, PLUS(C(1), PLUS(TIMES(D(0), 4), TIMES(D(1), 6)))), SHAPE(3, 3));
+    Node *gaps = comp(k, RED_NONE, 2, READ(f, PLUS(C(1), PLUS(TIMES(D(0), 4), TIMES(D(1), 6)))),
+                      SHAPE(3, 3));
     CHECK(kit_loss(k, gaps), f);
     Node *half = comp(k, RED_NONE, 1, READ(f, PLUS(ix_div(k->g, D(0), 2, NULL), D(0))), SHAPE(12));
     CHECK(kit_loss(k, half), f);
@@ -270,27 +263,31 @@ Test(gradient, index_forms)
 }
 
 /* Strips that a second coordinate takes apart once more: their own range must be guarded. */
-Test(gradient, strips_of_strips)
-{
+Test(gradient, strips_of_strips) {
     Kit kit = kit_new(14), *k = &kit;
     Node *a = kit_leaf(k, NODE_PARAM, "a", SHAPE(4, 5));
     const Ix *i = D(0);
-    Node *y = comp(k, RED_NONE, 1, PADDED(a, N(0), ix_div(k->g, i, 6, NULL), ix_div(k->g, ix_mod(k->g, i, 6, NULL), 4, NULL)), SHAPE(22));
+    Node *y = comp(
+        k, RED_NONE, 1,
+        PADDED(a, N(0), ix_div(k->g, i, 6, NULL), ix_div(k->g, ix_mod(k->g, i, 6, NULL), 4, NULL)),
+        SHAPE(22));
     CHECK(kit_loss(k, y), a);
-    Node *z = comp(k, RED_NONE, 1, PADDED(a, N(0), ix_div(k->g, i, 6, NULL), PLUS(C(-3), ix_mod(k->g, i, 6, NULL))), SHAPE(23));
+    Node *z = comp(k, RED_NONE, 1,
+                   PADDED(a, N(0), ix_div(k->g, i, 6, NULL), PLUS(C(-3), ix_mod(k->g, i, 6, NULL))),
+                   SHAPE(23));
     CHECK(kit_loss(k, z), a);
 }
 
 /* `if` picks a branch: one not taken is never multiplied in, not even as 0 * infinity. */
-Test(gradient, untaken_branch)
-{
+Test(gradient, untaken_branch) {
     Kit kit = kit_new(15), *k = &kit;
     Node *x = kit_leaf(k, NODE_PARAM, "x", SHAPE(4));
     double at[] = {0, -1, 0.25, 2}, expected[] = {0, 0, 1, 3 * 0.5 / sqrt(2) + 1 / 2.0};
     memcpy(kit_find(k, x)->value, at, sizeof at);
     const Scalar *r = ALL(x), *positive = OP2(GT, r, N(0));
     const Scalar *root = OP1(SQRT, r), *more = OP2(ADD, OP1(LOG, r), OP2(MUL, N(2), root));
-    const Scalar *body = OP2(ADD, SELECT(positive, root, N(0)), SELECT(OP2(GT, r, N(1)), more, N(0)));
+    const Scalar *body =
+        OP2(ADD, SELECT(positive, root, N(0)), SELECT(OP2(GT, r, N(1)), more, N(0)));
     Node *loss = comp(k, RED_SUM, 0, body, SHAPE(4));
     Unit *unit = unit_of(k, 1, (Node *[]){graph_grad(k->g, loss, x)});
     for (int p = 0; p < 4; p++) {
@@ -300,8 +297,7 @@ Test(gradient, untaken_branch)
 }
 
 /* A guard of the solver stands before what would be infinite outside. */
-Test(gradient, division_under_a_guard)
-{
+Test(gradient, division_under_a_guard) {
     Kit kit = kit_new(16), *k = &kit;
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(9));
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3));
@@ -312,18 +308,22 @@ Test(gradient, division_under_a_guard)
     CHECK(kit_loss(k, y), x, w);
 }
 
-Test(gradient, all_sharing)
-{
+Test(gradient, all_sharing) {
     Kit kit = kit_new(17), *k = &kit;
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3));
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(3));
     const Reduce reduce[] = {RED_SUM, RED_MAX, RED_MIN, RED_PROD};
     for (int r = 0; r < LENGTH(reduce); r++) {
-        double rest = reduce[r] == RED_SUM ? 0 : reduce[r] == RED_PROD ? 1 : reduce[r] == RED_MAX ? -9 : 9;
-        const Scalar *e = SELECT(ALL(kit_live(k)), OP2(MUL, READ(x, D(0)), OP1(EXP, READ(w, D(0)))), N(rest));
+        double rest = reduce[r] == RED_SUM    ? 0
+                      : reduce[r] == RED_PROD ? 1
+                      : reduce[r] == RED_MAX  ? -9
+                                              : 9;
+        const Scalar *e =
+            SELECT(ALL(kit_live(k)), OP2(MUL, READ(x, D(0)), OP1(EXP, READ(w, D(0)))), N(rest));
         Node *y = comp_batch(k, reduce[r], 1, e, SHAPE(3));
         CHECK(kit_loss(k, y), x, w); /* shared result, both kinds of operand */
-        Node *z = comp(k, RED_NONE, 1, OP2(MUL, OP2(MUL, ALL(y), ALL(x)), OP2(MUL, ALL(w), ALL(w))), SHAPE(3));
+        Node *z = comp(k, RED_NONE, 1, OP2(MUL, OP2(MUL, ALL(y), ALL(x)), OP2(MUL, ALL(w), ALL(w))),
+                       SHAPE(3));
         CHECK(kit_loss(k, z), x, w);
         Node *all = comp_batch(k, reduce[r], 0, e, SHAPE(3));
         CHECK(kit_loss(k, all), x, w);
@@ -332,8 +332,7 @@ Test(gradient, all_sharing)
     CHECK(kit_loss(k, shared), w, x);
 }
 
-Test(gradient, extremes_over_examples_share_among_equals)
-{
+Test(gradient, extremes_over_examples_share_among_equals) {
     Kit kit = kit_new(18), *k = &kit;
     Node *x = kit_leaf(k, NODE_INPUT, "x", 0, NULL);
     double value[EXAMPLES] = {1, 3, 0, 5, 3}, expected[EXAMPLES] = {0, 0.5, 0, 0, 0.5};
@@ -344,8 +343,7 @@ Test(gradient, extremes_over_examples_share_among_equals)
     compare("x", eval_node(kit_eval(k), RESULT(unit, 0)), expected, EXAMPLES, 1e-15);
 }
 
-Test(gradient, stops_and_what_is_not_reached)
-{
+Test(gradient, stops_and_what_is_not_reached) {
     Kit kit = kit_new(19), *k = &kit;
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3));
     Node *u = kit_leaf(k, NODE_PARAM, "u", SHAPE(2));
@@ -362,8 +360,7 @@ Test(gradient, stops_and_what_is_not_reached)
     cr_assert(!has_op(gw->body, OP_STOP));
 }
 
-Test(gradient, of_a_gradient)
-{
+Test(gradient, of_a_gradient) {
     Kit kit = kit_new(20), *k = &kit;
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3));
     Node *v = kit_leaf(k, NODE_PARAM, "v", SHAPE(3));

@@ -25,8 +25,7 @@ typedef struct Kit {
 } Kit;
 #define KIT static inline __attribute__((unused))
 
-KIT Kit kit_new(uint64_t seed)
-{
+KIT Kit kit_new(uint64_t seed) {
     Kit k = {.arena = arena_new(), .seed = seed};
     k.g = graph_new(k.arena);
     return k;
@@ -37,11 +36,13 @@ KIT double kit_random(Kit *k) /* in -1 .. 1 */
     k->seed = k->seed * 6364136223846793005u + 1442695040888963407u;
     return (double)(k->seed >> 11) * 0x1p-52 - 1;
 }
-KIT int kit_pick(Kit *k, int n) { return (int)((kit_random(k) + 1) * 0.49999 * n); }
+KIT int kit_pick(Kit *k, int n) {
+    return (int)((kit_random(k) + 1) * 0.49999 * n);
+}
 
-KIT Node *kit_leaf(Kit *k, NodeKind kind, const char *name, int rank, const int64_t *extent)
-{
-    Node *node = graph_leaf(k->g, kind, name_of(name), kind == NODE_INPUT, rank, extent, 0, (Span){0});
+KIT Node *kit_leaf(Kit *k, NodeKind kind, const char *name, int rank, const int64_t *extent) {
+    Node *node =
+        graph_leaf(k->g, kind, name_of(name), kind == NODE_INPUT, rank, extent, 0, (Span){0});
     Leaf *leaf = &k->leaf[k->leaves++];
     leaf->node = node;
     leaf->count = node_count(node) * (kind == NODE_INPUT ? EXAMPLES : 1);
@@ -50,12 +51,13 @@ KIT Node *kit_leaf(Kit *k, NodeKind kind, const char *name, int rank, const int6
         leaf->value[i] = kit_random(k);
     return node;
 }
-#define SHAPE(...) ((int)(sizeof((int64_t[]){__VA_ARGS__}) / 8)), (int64_t[]){__VA_ARGS__}
-KIT Leaf *kit_find(Kit *k, const Node *node)
-{
+#define SHAPE(...)                                                                                 \
+    ((int)(sizeof((int64_t[]){__VA_ARGS__}) / 8)), (int64_t[]) {                                   \
+        __VA_ARGS__                                                                                \
+    }
+KIT Leaf *kit_find(Kit *k, const Node *node) {
     for (int i = 0; i < k->leaves; i++)
-        if (k->leaf[i].node == node)
-            return &k->leaf[i];
+        if (k->leaf[i].node == node) return &k->leaf[i];
     return NULL;
 }
 
@@ -73,22 +75,20 @@ KIT Leaf *kit_find(Kit *k, const Node *node)
 #define SELECT(a, b, c) sc_op(k->g, OP_SELECT, (a), (b), (c))
 
 /* comp(k, RED_SUM, 2, body, SHAPE(o, i, c)): the first `rank` extents are the output's. */
-KIT Node *comp(Kit *k, Reduce reduce, int rank, const Scalar *body, int dims, const int64_t *extent)
-{
+KIT Node *comp(Kit *k, Reduce reduce, int rank, const Scalar *body, int dims,
+               const int64_t *extent) {
     CompSpec spec = {.rank = rank, .nred = dims - rank, .reduce = reduce, .body = body};
-    if (dims)
-        memcpy(spec.extent, extent, sizeof *extent * (size_t)dims);
+    if (dims) memcpy(spec.extent, extent, sizeof *extent * (size_t)dims);
     return graph_comp(k->g, &spec);
 }
-KIT Node *comp_batch(Kit *k, Reduce reduce, int rank, const Scalar *body, int dims, const int64_t *extent)
-{
-    CompSpec spec = {.rank = rank, .nred = dims - rank, .reduce = reduce, .body = body, .over_batch = true};
-    if (dims)
-        memcpy(spec.extent, extent, sizeof *extent * (size_t)dims);
+KIT Node *comp_batch(Kit *k, Reduce reduce, int rank, const Scalar *body, int dims,
+                     const int64_t *extent) {
+    CompSpec spec = {
+        .rank = rank, .nred = dims - rank, .reduce = reduce, .body = body, .over_batch = true};
+    if (dims) memcpy(spec.extent, extent, sizeof *extent * (size_t)dims);
     return graph_comp(k->g, &spec);
 }
-KIT Node *kit_live(Kit *k)
-{
+KIT Node *kit_live(Kit *k) {
     Node *live = graph_leaf(k->g, NODE_INPUT, name_of("live"), true, 0, NULL, 0, (Span){0});
     if (!kit_find(k, live)) {
         Leaf *leaf = &k->leaf[k->leaves++];
@@ -101,22 +101,21 @@ KIT Node *kit_live(Kit *k)
 #define LIVE(e) SELECT(ALL(kit_live(k)), (e), N(0))
 
 /* A loss that sees every element of y with a weight of its own: mean over the live examples. */
-KIT Node *kit_loss(Kit *k, Node *y)
-{
+KIT Node *kit_loss(Kit *k, Node *y) {
     const Scalar *weight = N(1.5);
     if (y->rank)
-        weight = OP1(COS, OP2(MUL, N(1.7), sc_index(k->g, PLUS(node_element(k->g, y->rank, y->extent), C(1)))));
-    Node *one = comp(k, y->rank ? RED_SUM : RED_NONE, 0, OP2(MUL, weight, ALL(y)), y->rank, y->extent);
-    if (!one->per_example)
-        return one;
+        weight = OP1(COS, OP2(MUL, N(1.7),
+                              sc_index(k->g, PLUS(node_element(k->g, y->rank, y->extent), C(1)))));
+    Node *one =
+        comp(k, y->rank ? RED_SUM : RED_NONE, 0, OP2(MUL, weight, ALL(y)), y->rank, y->extent);
+    if (!one->per_example) return one;
     Node *total = comp_batch(k, RED_SUM, 0, LIVE(ALL(one)), 0, NULL);
     Node *count = comp_batch(k, RED_SUM, 0, LIVE(N(1)), 0, NULL);
     return comp(k, RED_NONE, 0, OP2(DIV, ALL(total), ALL(count)), 0, NULL);
 }
 
 /* ---- Running */
-KIT Eval *kit_eval(Kit *k)
-{
+KIT Eval *kit_eval(Kit *k) {
     Eval *eval = eval_new(k->arena, EXAMPLES, 7);
     for (int i = 0; i < k->leaves; i++)
         eval_set(eval, k->leaf[i].node, k->leaf[i].value);
@@ -124,8 +123,7 @@ KIT Eval *kit_eval(Kit *k)
 }
 
 /* A unit of one program with these results. */
-KIT Unit *unit_of(Kit *k, int n, Node **results)
-{
+KIT Unit *unit_of(Kit *k, int n, Node **results) {
     Unit *unit = NEW(k->arena, Unit);
     Program step = {.kind = PROGRAM_STEP, .name = name_of("step")};
     for (int i = 0; i < n; i++)
@@ -144,12 +142,13 @@ typedef struct Checked {
     Node *wrt[MAX_WRT];
     const double *gradient[MAX_WRT]; /* after the gradient pass */
 } Checked;
-KIT Node *grad_node(const Checked *c, int i) { return RESULT(c->unit, i + 1); }
+KIT Node *grad_node(const Checked *c, int i) {
+    return RESULT(c->unit, i + 1);
+}
 
 /* Equal to a tolerance of the largest, and to `noise`. */
 KIT void compare_noisy(const char *what, const double *a, const double *b, int64_t n,
-                       double tolerance, double noise)
-{
+                       double tolerance, double noise) {
     double scale = 1e-3;
     for (int64_t i = 0; i < n; i++)
         scale = fmax(scale, fabs(b[i]));
@@ -157,16 +156,13 @@ KIT void compare_noisy(const char *what, const double *a, const double *b, int64
         cr_assert(fabs(a[i] - b[i]) <= tolerance * scale + noise, "%s[%d]: %.17g, expected %.17g",
                   what, (int)i, a[i], b[i]);
 }
-KIT void compare(const char *what, const double *a, const double *b, int64_t n, double tolerance)
-{
+KIT void compare(const char *what, const double *a, const double *b, int64_t n, double tolerance) {
     compare_noisy(what, a, b, n, tolerance, 0);
 }
 
-KIT void kit_differences(Kit *k, Checked *c, int i)
-{
+KIT void kit_differences(Kit *k, Checked *c, int i) {
     Leaf *leaf = kit_find(k, c->wrt[i]);
-    if (!leaf)
-        return; /* not a leaf: the test looks itself */
+    if (!leaf) return; /* not a leaf: the test looks itself */
     double *expected = NEW_ARRAY(k->arena, double, leaf->count), h = 2e-5;
     Eval *eval = kit_eval(k);
     for (int64_t e = 0; e < leaf->count; e++) {
@@ -186,8 +182,7 @@ KIT void kit_differences(Kit *k, Checked *c, int i)
     eval_free(eval);
 }
 
-KIT const double *kit_gradient(Kit *k, Eval *eval, const Checked *c, int i)
-{
+KIT const double *kit_gradient(Kit *k, Eval *eval, const Checked *c, int i) {
     Node *g = grad_node(c, i);
     int64_t count = node_count(c->wrt[i]), all = count * (c->wrt[i]->per_example ? EXAMPLES : 1);
     double *copy = NEW_ARRAY(k->arena, double, all);
@@ -199,8 +194,7 @@ KIT const double *kit_gradient(Kit *k, Eval *eval, const Checked *c, int i)
 
 /* Takes the gradient of loss by each of wrt, checks it by differences, runs the other frozen passes
  * and checks that they keep every value. */
-KIT Checked kit_check(Kit *k, Node *loss, int n, Node **wrt)
-{
+KIT Checked kit_check(Kit *k, Node *loss, int n, Node **wrt) {
     Checked c = {.loss = loss, .n = n};
     Node *results[MAX_WRT + 1] = {loss};
     for (int i = 0; i < n; i++) {
@@ -229,30 +223,30 @@ KIT Checked kit_check(Kit *k, Node *loss, int n, Node **wrt)
     }
     return c;
 }
-#define CHECK(loss, ...) \
-    kit_check(k, (loss), (int)(sizeof((Node *[]){__VA_ARGS__}) / sizeof(Node *)), (Node *[]){__VA_ARGS__})
+#define CHECK(loss, ...)                                                                           \
+    kit_check(k, (loss), (int)(sizeof((Node *[]){__VA_ARGS__}) / sizeof(Node *)),                  \
+              (Node *[]){__VA_ARGS__})
 
 /* ---- Looking at what was made */
-KIT NodeList kit_nodes(Kit *k, const Checked *c) { return program_nodes(k->arena, &c->unit->programs.at[0]); }
-KIT int count_batch_sums(Kit *k, const Checked *c)
-{
+KIT NodeList kit_nodes(Kit *k, const Checked *c) {
+    return program_nodes(k->arena, &c->unit->programs.at[0]);
+}
+KIT int count_batch_sums(Kit *k, const Checked *c) {
     NodeList nodes = kit_nodes(k, c);
     int count = 0;
     for (int i = 0; i < nodes.len; i++)
         count += nodes.at[i]->over_batch;
     return count;
 }
-KIT bool has_op(const Scalar *s, Op op)
-{
-    if (s->kind != SC_OP)
-        return false;
+KIT bool has_op(const Scalar *s, Op op) {
+    if (s->kind != SC_OP) return false;
     bool has = s->op == op;
     for (int i = 0; i < op_info[s->op].arity; i++)
         has |= has_op(s->arg[i], op);
     return has;
 }
-KIT bool is_plain_product(const Scalar *s)
-{
-    return s->kind == SC_OP && s->op == OP_MUL && s->arg[0]->kind == SC_READ && s->arg[1]->kind == SC_READ;
+KIT bool is_plain_product(const Scalar *s) {
+    return s->kind == SC_OP && s->op == OP_MUL && s->arg[0]->kind == SC_READ &&
+           s->arg[1]->kind == SC_READ;
 }
 #endif

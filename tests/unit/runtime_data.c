@@ -3,6 +3,7 @@
  * Needs Criterion, zlib and runtime_fake.c. Starts no threads. */
 #include "batch.h"
 #include "data.h"
+#include "philox.h"
 #include <criterion/criterion.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -252,6 +253,37 @@ Test(runtime_csv, is_chosen_by_content) {
     cr_assert(data.count == 3 && data.nfields == 1);
     put_file("some", BYTES("\x89PNG\r\n\x1a\n\0\0\0"));
     cr_assert(!data_open_file("some", &csv, &data, &fault) && strstr(fault.text, "neither"));
+}
+
+/* Cut and changed at random, a file is read or refused; nothing else (run with sanitizers too). */
+Test(runtime_readers, survive_anything) {
+    static const char text[] = "\"a\",class,b\r\n1,0,2.5\n\"-3e1\",1,4\n7,\"2\",1e-3\n";
+    static const char odd[] = "\",\r\n;.eE+-0\0\xff"
+                              "a";
+    const DataReader *readers[] = {&data_readers[GR_CSV], &data_readers[GR_IDX]};
+    for (uint32_t i = 0; i < 40000; i++) {
+        Philox draw = philox(5, i, 0, 0, 0);
+        const char *from = i % 2 ? IMAGES : text;
+        size_t size = i % 2 ? sizeof IMAGES - 1 : sizeof text - 1;
+        DataFile files[2] = {{.name = "f", .bytes = malloc(size + 1), .size = size}, {0}};
+        Data data = {.file = "f"};
+        Fault fault = {0};
+        memcpy(files[0].bytes, from, size);
+        for (int k = 0; k < 3; k++) {
+            uint32_t at = draw.word[k] % (uint32_t)size, what = draw.word[k] >> 16;
+            files[0].bytes[at] =
+                k ? (unsigned char)odd[what % (sizeof odd - 1)] : (unsigned char)what;
+        }
+        if (i % 3 == 0) files[0].size = draw.word[3] % size;
+        files[0].bytes[files[0].size] = 0;
+        GrSource source = i % 2 ? idx : csv;
+        bool ok = readers[i % 2]->read(&source, files, i % 5 == 0, &data, &fault);
+        cr_assert(ok ? data.count > 0 : fault.code == GR_BAD_DATA && *fault.text);
+        for (int f = 0; ok && f < data.nfields; f++) /* its last value is inside */
+            (void)data_value(&data.fields[f], data.count - 1, data.fields[f].count - 1);
+        data_close(&data);
+        free(files[0].bytes);
+    }
 }
 
 /* ---- Where files are */

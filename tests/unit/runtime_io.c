@@ -302,7 +302,9 @@ Test(runtime_files, say_what_to_do) {
     put_file("plain", "", 0);
     cr_assert(!io_make_folder("plain/x", &fault) && fault.code == GR_FAILED);
     cr_assert(!io_check_folder("plain", &fault) && strstr(fault.text, "folder is wanted"));
-    cr_assert(io_make_folder("x/y/z", &fault) && io_check_folder("x/y/z", &fault));
+    cr_assert(!io_make_folder("x/y", &fault) && strstr(fault.text, "x/y"));
+    cr_assert(io_make_folder("x", &fault) && io_make_folder("x/y", &fault));
+    cr_assert(io_make_folder("x/y", &fault) && io_check_folder("x/y", &fault));
 }
 
 /* ---- Weights files */
