@@ -38,7 +38,8 @@ static LLVMValueRef floor_div(Emitter *e, const Ix *inner, int64_t by, const Pos
     int64_t lo = 0, hi = 0;
     if (ix_range(inner, e->kernel->extent, &lo, &hi)) {
         int64_t lift_by = lo < 0 ? (-lo + by - 1) / by : 0;
-        if (lift_by) value = LLVMBuildAdd(e->builder, value, constant_like(e, value, lift_by * by), "");
+        if (lift_by)
+            value = LLVMBuildAdd(e->builder, value, constant_like(e, value, lift_by * by), "");
         value = LLVMBuildUDiv(e->builder, value, constant_like(e, value, by), "");
         if (lift_by) value = LLVMBuildSub(e->builder, value, constant_like(e, value, lift_by), "");
         return value;
@@ -48,7 +49,8 @@ static LLVMValueRef floor_div(Emitter *e, const Ix *inner, int64_t by, const Pos
     LLVMValueRef rest = LLVMBuildSRem(e->builder, value, k, "");
     LLVMValueRef below = LLVMBuildICmp(e->builder, LLVMIntSLT, rest, zero, "");
     return LLVMBuildSelect(e->builder, below,
-                           LLVMBuildSub(e->builder, quotient, constant_like(e, value, 1), ""), quotient, "");
+                           LLVMBuildSub(e->builder, quotient, constant_like(e, value, 1), ""),
+                           quotient, "");
 }
 
 /* Largest position that a computed coordinate may name; beyond it is simply outside. */
@@ -58,7 +60,8 @@ static LLVMValueRef computed(Emitter *e, const Scalar *value, const Pos *pos) {
     LLVMValueRef number = emit_number(e, value, pos);
     LLVMTypeRef type = LLVMTypeOf(number);
     number = math_emit[OP_FLOOR](&e->math, number, NULL, NULL);
-    LLVMValueRef far = LLVMConstReal(e->element, FAR_AWAY), near = LLVMConstReal(e->element, -FAR_AWAY);
+    LLVMValueRef far = LLVMConstReal(e->element, FAR_AWAY),
+                 near = LLVMConstReal(e->element, -FAR_AWAY);
     if (emit_is_vector(number)) far = emit_splat(e, far), near = emit_splat(e, near);
     LLVMValueRef inside = LLVMBuildFCmp(e->builder, LLVMRealOLT, number, far, "");
     number = LLVMBuildSelect(e->builder, inside, number, far, ""); /* NaN goes far too */
@@ -100,7 +103,8 @@ LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block) {
     LLVMValueRef at = e->block;
     if (!at) bug("a per-example value outside of any block");
     if (block) at = LLVMBuildAdd(e->builder, at, emit_i64(e, block), "");
-    return emit_offset(e, base, LLVMBuildMul(e->builder, at, emit_i64(e, buffer->block_stride), ""));
+    return emit_offset(e, base,
+                       LLVMBuildMul(e->builder, at, emit_i64(e, buffer->block_stride), ""));
 }
 
 /* Where a read stands: row-major element number, and whether it is inside. */
@@ -121,7 +125,8 @@ static void place_guarded(Emitter *e, const Scalar *read, int m, int64_t step, c
     place->variable = add_ix(e, place->variable, scale_ix(e, at, step));
     if (place->inside) {
         bool vector = emit_is_vector(place->inside) || emit_is_vector(inside);
-        inside = LLVMBuildAnd(e->builder, lift(e, place->inside, vector), lift(e, inside, vector), "");
+        inside =
+            LLVMBuildAnd(e->builder, lift(e, place->inside, vector), lift(e, inside, vector), "");
     }
     place->inside = inside;
 }
@@ -169,8 +174,10 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
             continue;
         }
         bool free = read_stays_inside(e, read, m) || is_clipped(e, read, m);
-        if (free) place_affine(e, read->at[m], step, pos, &place);
-        else place_guarded(e, read, m, step, pos, &place);
+        if (free)
+            place_affine(e, read->at[m], step, pos, &place);
+        else
+            place_guarded(e, read, m, step, pos, &place);
         step *= node->extent[m];
     }
     return place;
@@ -189,7 +196,8 @@ static bool only_read(Emitter *e, const Scalar *read) {
     const Kernel *kernel = e->kernel;
     const Buffer *buffer = plan_buffer(e->plan, e->program, read->node);
     for (int i = 0; i < kernel->maps.len + kernel->reductions.len; i++) {
-        const Node *node = i < kernel->maps.len ? kernel->maps.at[i] : kernel->reductions.at[i - kernel->maps.len];
+        const Node *node =
+            i < kernel->maps.len ? kernel->maps.at[i] : kernel->reductions.at[i - kernel->maps.len];
         if (plan_buffer(e->plan, e->program, node) == buffer) return false;
     }
     return true;
@@ -213,7 +221,8 @@ static LLVMValueRef gather(Emitter *e, LLVMValueRef base, LLVMValueRef at, LLVMT
 static LLVMValueRef load_strided(Emitter *e, LLVMValueRef base, const Place *place, int64_t stride,
                                  const Scalar *read, LLVMTypeRef type, int bytes) {
     LLVMValueRef at = add_ix(e, place->variable, emit_i64(e, place->fixed));
-    at = add_ix(e, emit_splat(e, at), LLVMBuildMul(e->builder, emit_iota(e), emit_splat(e, emit_i64(e, stride)), ""));
+    at = add_ix(e, emit_splat(e, at),
+                LLVMBuildMul(e->builder, emit_iota(e), emit_splat(e, emit_i64(e, stride)), ""));
     LLVMValueRef last = emit_splat(e, emit_i64(e, node_count(read->node) - 1));
     LLVMValueRef over = LLVMBuildICmp(e->builder, LLVMIntSGT, at, last, ""); /* past a tail */
     return gather(e, base, LLVMBuildSelect(e->builder, over, last, at, ""), type, bytes, false);
@@ -244,13 +253,18 @@ static LLVMValueRef load_example(Emitter *e, const Scalar *read, const Place *pl
     if (e->mode == CARRY_DIM && stride != 0) {
         int bytes = turned->bytes;
         LLVMValueRef base = emit_buffer(e, turned, pos->block);
-        base = emit_offset(e, base, LLVMBuildMul(e->builder, e->example, emit_i64(e, turned->elements * bytes), ""));
-        return emit_load(e, emit_vector(type), address(e, base, place, bytes), (unsigned)bytes, true);
+        base = emit_offset(
+            e, base,
+            LLVMBuildMul(e->builder, e->example, emit_i64(e, turned->elements * bytes), ""));
+        return emit_load(e, emit_vector(type), address(e, base, place, bytes), (unsigned)bytes,
+                         true);
     }
     const Buffer *buffer = plan_buffer(e->plan, e->program, read->node);
     LLVMValueRef base = emit_buffer(e, buffer, pos->block);
-    base = emit_offset(e, base, LLVMBuildMul(e->builder, e->example, emit_i64(e, buffer->bytes), ""));
-    return emit_load(e, type, address(e, base, place, (int64_t)LANES * buffer->bytes), (unsigned)buffer->bytes, true);
+    base =
+        emit_offset(e, base, LLVMBuildMul(e->builder, e->example, emit_i64(e, buffer->bytes), ""));
+    return emit_load(e, type, address(e, base, place, (int64_t)LANES * buffer->bytes),
+                     (unsigned)buffer->bytes, true);
 }
 
 static LLVMValueRef load_shared(Emitter *e, const Scalar *read, const Buffer *buffer,
@@ -259,11 +273,13 @@ static LLVMValueRef load_shared(Emitter *e, const Scalar *read, const Buffer *bu
     int bytes = buffer->bytes;
     LLVMValueRef base = emit_buffer(e, buffer, pos->block);
     if (place->lanes)
-        return gather(e, base, add_ix(e, place->variable, emit_i64(e, place->fixed)), type, bytes, false);
+        return gather(e, base, add_ix(e, place->variable, emit_i64(e, place->fixed)), type, bytes,
+                      false);
     if (e->mode == CARRY_DIM && stride != 0 && stride != 1)
         return load_strided(e, base, place, stride, read, type, bytes);
     LLVMTypeRef loaded = e->mode == CARRY_DIM && stride == 1 ? emit_vector(type) : type;
-    return emit_load(e, loaded, address(e, base, place, bytes), (unsigned)bytes, only_read(e, read));
+    return emit_load(e, loaded, address(e, base, place, bytes), (unsigned)bytes,
+                     only_read(e, read));
 }
 
 LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos) {
@@ -274,9 +290,12 @@ LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos) {
     int64_t stride = 0;
     if (e->mode == CARRY_DIM && !place.lanes) plan_lane_stride(e->kernel, read, &stride);
     LLVMValueRef value;
-    if (!read->node->per_example) value = load_shared(e, read, buffer, &place, pos, type, stride);
-    else if (e->mode == CARRY_BATCH) value = load_lanes(e, read, buffer, &place, pos, type);
-    else value = load_example(e, read, &place, pos, type, stride);
+    if (!read->node->per_example)
+        value = load_shared(e, read, buffer, &place, pos, type, stride);
+    else if (e->mode == CARRY_BATCH)
+        value = load_lanes(e, read, buffer, &place, pos, type);
+    else
+        value = load_example(e, read, &place, pos, type, stride);
     value = to_element(e, value, buffer->bytes);
     if (!place.inside) return value;
     LLVMValueRef outside = emit_number(e, read->outside, pos);
@@ -318,7 +337,8 @@ void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value
         return;
     }
     for (int64_t lane = 0; lane < e->tail; lane++) { /* the rest belongs to what follows */
-        LLVMValueRef one = LLVMBuildExtractElement(e->builder, value, LLVMConstInt(e->i32, (unsigned)lane, false), "");
+        LLVMValueRef one = LLVMBuildExtractElement(e->builder, value,
+                                                   LLVMConstInt(e->i32, (unsigned)lane, false), "");
         emit_store(e, one, emit_offset(e, to, emit_i64(e, lane * buffer->bytes)), bytes);
     }
 }

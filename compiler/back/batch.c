@@ -33,8 +33,8 @@ static LLVMValueRef lane_sums(Emitter *e, LLVMValueRef *v, int n) {
 }
 
 typedef struct BatchSums {
-    int n;              /* sums: reductions times tile */
-    int items;          /* values that carry them from leaf to leaf: sixteen sums in one, by lanes */
+    int n;     /* sums: reductions times tile */
+    int items; /* values that carry them from leaf to leaf: sixteen sums in one, by lanes */
     LLVMTypeRef sum_type, item_type, level_type;
     LLVMValueRef *sum;  /* allocas */
     LLVMValueRef *item; /* allocas */
@@ -85,7 +85,8 @@ static LLVMValueRef stack_at(Emitter *e, const BatchSums *sums, LLVMValueRef lev
 
 static void add_level(Emitter *e, const BatchSums *sums, LLVMValueRef level) {
     for (int i = 0; i < sums->items; i++) {
-        LLVMValueRef older = LLVMBuildLoad2(e->builder, sums->item_type, stack_at(e, sums, level, i), "");
+        LLVMValueRef older =
+            LLVMBuildLoad2(e->builder, sums->item_type, stack_at(e, sums, level, i), "");
         LLVMValueRef item = LLVMBuildLoad2(e->builder, sums->item_type, sums->item[i], "");
         LLVMBuildStore(e->builder, LLVMBuildFAdd(e->builder, older, item, ""), sums->item[i]);
     }
@@ -102,7 +103,8 @@ static void carry(Emitter *e, const BatchSums *sums, LLVMValueRef leaf) {
     LLVMPositionBuilderAtEnd(e->builder, test);
     LLVMValueRef level = LLVMBuildPhi(e->builder, e->i64, "level"), none = emit_i64(e, 0);
     LLVMAddIncoming(level, &none, &before, 1);
-    LLVMValueRef bit = LLVMBuildAnd(e->builder, LLVMBuildLShr(e->builder, leaf, level, ""), emit_i64(e, 1), "");
+    LLVMValueRef bit =
+        LLVMBuildAnd(e->builder, LLVMBuildLShr(e->builder, leaf, level, ""), emit_i64(e, 1), "");
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, bit, none, ""), body, done);
     LLVMPositionBuilderAtEnd(e->builder, body);
     add_level(e, sums, level);
@@ -115,19 +117,23 @@ static void carry(Emitter *e, const BatchSums *sums, LLVMValueRef leaf) {
                        stack_at(e, sums, level, i));
 }
 
-/* What is left on the stack, smallest first: one partial sum for each bit of the number of leaves. */
+/* What is left on the stack, smallest first: one partial sum for each bit of the number of leaves.
+ */
 static void join_levels(Emitter *e, const BatchSums *sums, LLVMValueRef leaves) {
     LLVMValueRef any = emit_alloca(e, e->i1);
     LLVMBuildStore(e->builder, LLVMConstInt(e->i1, 0, false), any);
     for (int level = 0; level < sums->levels; level++) {
         LLVMValueRef bit = LLVMBuildAnd(e->builder, leaves, emit_i64(e, (int64_t)1 << level), "");
-        LLVMBasicBlockRef after = when_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, bit, emit_i64(e, 0), ""));
+        LLVMBasicBlockRef after =
+            when_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, bit, emit_i64(e, 0), ""));
         LLVMValueRef older = LLVMBuildLoad2(e->builder, e->i1, any, "");
         for (int i = 0; i < sums->items; i++) {
-            LLVMValueRef part = LLVMBuildLoad2(e->builder, sums->item_type, stack_at(e, sums, emit_i64(e, level), i), "");
+            LLVMValueRef part = LLVMBuildLoad2(e->builder, sums->item_type,
+                                               stack_at(e, sums, emit_i64(e, level), i), "");
             LLVMValueRef item = LLVMBuildLoad2(e->builder, sums->item_type, sums->item[i], "");
             LLVMValueRef both = LLVMBuildFAdd(e->builder, part, item, "");
-            LLVMBuildStore(e->builder, LLVMBuildSelect(e->builder, older, both, part, ""), sums->item[i]);
+            LLVMBuildStore(e->builder, LLVMBuildSelect(e->builder, older, both, part, ""),
+                           sums->item[i]);
         }
         LLVMBuildStore(e->builder, LLVMConstInt(e->i1, 1, false), any);
         when_end(e, after);
@@ -137,8 +143,11 @@ static void join_levels(Emitter *e, const BatchSums *sums, LLVMValueRef leaves) 
 static void unpack(Emitter *e, const BatchSums *sums, LLVMValueRef *results) {
     for (int i = 0; i < sums->n; i++) {
         bool lanes = e->kernel->batch_sum == BATCH_LANES;
-        LLVMValueRef item = LLVMBuildLoad2(e->builder, sums->item_type, sums->item[lanes ? i / LANES : i], "");
-        if (lanes) item = LLVMBuildExtractElement(e->builder, item, LLVMConstInt(e->i32, (unsigned)i % LANES, false), "");
+        LLVMValueRef item =
+            LLVMBuildLoad2(e->builder, sums->item_type, sums->item[lanes ? i / LANES : i], "");
+        if (lanes)
+            item = LLVMBuildExtractElement(e->builder, item,
+                                           LLVMConstInt(e->i32, (unsigned)i % LANES, false), "");
         results[i] = item;
     }
 }
@@ -160,7 +169,8 @@ static void batch_other(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         Reduce reduce = e->kernel->reductions.at[i / tile->n]->reduce;
         LLVMValueRef lanes = LLVMBuildLoad2(e->builder, type, best[i], "");
         for (unsigned lane = 0; lane < LANES; lane++) {
-            LLVMValueRef one = LLVMBuildExtractElement(e->builder, lanes, LLVMConstInt(e->i32, lane, false), "");
+            LLVMValueRef one =
+                LLVMBuildExtractElement(e->builder, lanes, LLVMConstInt(e->i32, lane, false), "");
             results[i] = lane ? reduction_join(e, reduce, results[i], one) : one;
         }
     }
@@ -178,12 +188,15 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
     sums.items = lanes ? (sums.n + LANES - 1) / LANES : sums.n;
     int64_t leaf_blocks = e->program->leaf_blocks;
     int64_t most = (e->program->blocks + leaf_blocks - 1) / leaf_blocks;
-    while (((int64_t)1 << sums.levels) <= most) sums.levels++;
+    while (((int64_t)1 << sums.levels) <= most)
+        sums.levels++;
     sums.level_type = LLVMArrayType2(sums.item_type, (uint64_t)sums.items);
     sums.sum = NEW_ARRAY(e->arena, LLVMValueRef, sums.n);
     sums.item = NEW_ARRAY(e->arena, LLVMValueRef, sums.items);
-    for (int i = 0; i < sums.n; i++) sums.sum[i] = emit_alloca(e, sums.sum_type);
-    for (int i = 0; i < sums.items; i++) sums.item[i] = emit_alloca(e, sums.item_type);
+    for (int i = 0; i < sums.n; i++)
+        sums.sum[i] = emit_alloca(e, sums.sum_type);
+    for (int i = 0; i < sums.items; i++)
+        sums.item[i] = emit_alloca(e, sums.item_type);
     if (most == 1) {
         zero(e, &sums);
         sum_blocks(e, tile, emit_i64(e, 0), e->blocks, sums.sum, NULL);
@@ -195,7 +208,8 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         Loop leaf = loop_begin(e, emit_i64(e, 0), leaves, 1);
         zero(e, &sums);
         LLVMValueRef from = LLVMBuildMul(e->builder, leaf.index, emit_i64(e, leaf_blocks), "");
-        LLVMValueRef to = int_min(e, LLVMBuildAdd(e->builder, from, emit_i64(e, leaf_blocks), ""), e->blocks);
+        LLVMValueRef to =
+            int_min(e, LLVMBuildAdd(e->builder, from, emit_i64(e, leaf_blocks), ""), e->blocks);
         sum_blocks(e, tile, from, to, sums.sum, NULL);
         make_items(e, &sums);
         carry(e, &sums, leaf.index);

@@ -100,8 +100,10 @@ static DrawBlock rounds(const MathEmit *m, Value seed, const Value word[4], unsi
 
 /* The generator for full lanes is one function of the module: it is long, and compiled once. */
 static Value generator(const MathEmit *m, LLVMTypeRef *type) {
-    LLVMTypeRef lanes = math_with_lanes(LLVMInt32TypeInContext(m->context), FULL), i64 = LLVMInt64TypeInContext(m->context);
-    LLVMTypeRef words[4] = {lanes, lanes, lanes, lanes}, taken[5] = {i64, lanes, lanes, lanes, lanes};
+    LLVMTypeRef lanes = math_with_lanes(LLVMInt32TypeInContext(m->context), FULL),
+                i64 = LLVMInt64TypeInContext(m->context);
+    LLVMTypeRef words[4] = {lanes, lanes, lanes, lanes},
+                taken[5] = {i64, lanes, lanes, lanes, lanes};
     LLVMTypeRef result = LLVMStructTypeInContext(m->context, words, 4, false);
     *type = LLVMFunctionType(result, taken, 5, false);
     Value function = LLVMGetNamedFunction(m->module, "philox");
@@ -112,7 +114,8 @@ static Value generator(const MathEmit *m, LLVMTypeRef *type) {
     LLVMPositionBuilderAtEnd(builder, LLVMAppendBasicBlockInContext(m->context, function, "entry"));
     MathEmit inside = {m->context, m->module, builder};
     Value word[4];
-    for (unsigned i = 0; i < 4; i++) word[i] = LLVMGetParam(function, i + 1);
+    for (unsigned i = 0; i < 4; i++)
+        word[i] = LLVMGetParam(function, i + 1);
     DrawBlock block = rounds(&inside, LLVMGetParam(function, 0), word, FULL);
     LLVMBuildAggregateRet(builder, block.word, 4);
     LLVMDisposeBuilder(builder);
@@ -130,10 +133,12 @@ DrawBlock draw_block(const MathEmit *m, LLVMValueRef seed, uint32_t place, LLVMV
     LLVMTypeRef type;
     Value function = generator(m, &type), arg[5] = {seed};
     LLVMTypeRef full = math_with_lanes(LLVMInt32TypeInContext(m->context), FULL);
-    for (int i = 0; i < 4; i++) arg[i + 1] = math_splat(m, full, word[i]);
+    for (int i = 0; i < 4; i++)
+        arg[i + 1] = math_splat(m, full, word[i]);
     Value words = LLVMBuildCall2(m->builder, type, function, arg, 5, "");
     DrawBlock block;
-    for (unsigned i = 0; i < 4; i++) block.word[i] = LLVMBuildExtractValue(m->builder, words, i, "");
+    for (unsigned i = 0; i < 4; i++)
+        block.word[i] = LLVMBuildExtractValue(m->builder, words, i, "");
     return block;
 }
 

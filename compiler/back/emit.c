@@ -33,7 +33,9 @@ LLVMValueRef emit_i64(Emitter *e, int64_t value) {
     return LLVMConstInt(e->i64, (unsigned long long)value, true);
 }
 
-LLVMTypeRef emit_vector(LLVMTypeRef element) { return LLVMVectorType(element, LANES); }
+LLVMTypeRef emit_vector(LLVMTypeRef element) {
+    return LLVMVectorType(element, LANES);
+}
 
 bool emit_is_vector(LLVMValueRef value) {
     return LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMVectorTypeKind;
@@ -49,15 +51,18 @@ LLVMValueRef emit_splat(Emitter *e, LLVMValueRef scalar) {
 
 LLVMValueRef emit_iota(Emitter *e) {
     LLVMValueRef lane[LANES];
-    for (int i = 0; i < LANES; i++) lane[i] = emit_i64(e, i);
+    for (int i = 0; i < LANES; i++)
+        lane[i] = emit_i64(e, i);
     return LLVMConstVector(lane, LANES);
 }
 
 LLVMValueRef emit_alloca(Emitter *e, LLVMTypeRef type) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
     LLVMValueRef first = LLVMGetFirstInstruction(e->entry);
-    if (first) LLVMPositionBuilderBefore(e->builder, first);
-    else LLVMPositionBuilderAtEnd(e->builder, e->entry);
+    if (first)
+        LLVMPositionBuilderBefore(e->builder, first);
+    else
+        LLVMPositionBuilderAtEnd(e->builder, e->entry);
     LLVMValueRef place = LLVMBuildAlloca(e->builder, type, "");
     LLVMSetAlignment(place, 64);
     LLVMPositionBuilderAtEnd(e->builder, here);
@@ -145,10 +150,13 @@ void when_end(Emitter *e, LLVMBasicBlockRef after) {
     memo_forget(e);
 }
 
-void memo_forget(Emitter *e) { e->generation++; }
+void memo_forget(Emitter *e) {
+    e->generation++;
+}
 
 static MemoSlot *memo_slot(Emitter *e, const void *key, uint64_t place) {
-    uint64_t hash = ((uint64_t)(uintptr_t)key * 0x9E3779B97F4A7C15u) ^ (place * 0xC2B2AE3D27D4EB4Fu);
+    uint64_t hash =
+        ((uint64_t)(uintptr_t)key * 0x9E3779B97F4A7C15u) ^ (place * 0xC2B2AE3D27D4EB4Fu);
     for (uint64_t i = hash >> 20, tries = 0; tries < 16; i++, tries++) {
         MemoSlot *slot = &e->memo[i % MEMO_SIZE];
         if (slot->generation != e->generation || (slot->key == key && slot->place == place))
@@ -159,7 +167,8 @@ static MemoSlot *memo_slot(Emitter *e, const void *key, uint64_t place) {
 
 LLVMValueRef memo_get(Emitter *e, const void *key, uint64_t place) {
     MemoSlot *slot = memo_slot(e, key, place);
-    bool valid = slot && slot->generation == e->generation && slot->key == key && slot->place == place;
+    bool valid =
+        slot && slot->generation == e->generation && slot->key == key && slot->place == place;
     return valid ? slot->value : NULL;
 }
 

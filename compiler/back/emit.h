@@ -36,13 +36,13 @@ typedef struct Emitter {
     /* the running function */
     Kernel *kernel;
     LLVMValueRef function, mem, scratch, blocks, from, to;
-    LLVMBasicBlockRef entry; /* allocas go here */
-    LLVMTypeRef element;     /* float or double: everything in the kernel is computed in it */
-    Carrier mode;            /* what lanes run along in the code emitted now */
-    LLVMValueRef block;      /* number of the lane block, i64 */
-    LLVMValueRef example;    /* BATCH_SEQUENCE: example within the block, i64; else NULL */
+    LLVMBasicBlockRef entry;    /* allocas go here */
+    LLVMTypeRef element;        /* float or double: everything in the kernel is computed in it */
+    Carrier mode;               /* what lanes run along in the code emitted now */
+    LLVMValueRef block;         /* number of the lane block, i64 */
+    LLVMValueRef example;       /* BATCH_SEQUENCE: example within the block, i64; else NULL */
     LLVMValueRef dim[MAX_DIMS]; /* first element of the tile */
-    int64_t tail;            /* lanes in use along the lane dimension; 0: all */
+    int64_t tail;               /* lanes in use along the lane dimension; 0: all */
     LLVMValueRef alias_read, alias_store; /* metadata: what is only read is not what is written */
     unsigned kind_scope, kind_noalias;
     /* guards that the bounds of a reduction's loops already imply: coordinate m of a read */
@@ -61,9 +61,11 @@ bool emit_is_vector(LLVMValueRef value);
 LLVMValueRef emit_splat(Emitter *e, LLVMValueRef scalar);
 LLVMValueRef emit_iota(Emitter *e); /* <16 x i64> 0 .. 15 */
 LLVMValueRef emit_alloca(Emitter *e, LLVMTypeRef type);
-LLVMValueRef emit_load(Emitter *e, LLVMTypeRef type, LLVMValueRef pointer, unsigned align, bool only_read);
+LLVMValueRef emit_load(Emitter *e, LLVMTypeRef type, LLVMValueRef pointer, unsigned align,
+                       bool only_read);
 void emit_store(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, unsigned align);
-LLVMValueRef emit_offset(Emitter *e, LLVMValueRef pointer, LLVMValueRef bytes); /* bytes may be NULL */
+LLVMValueRef emit_offset(Emitter *e, LLVMValueRef pointer,
+                         LLVMValueRef bytes);                     /* bytes may be NULL */
 LLVMValueRef int_min(Emitter *e, LLVMValueRef a, LLVMValueRef b); /* signed integers */
 LLVMValueRef int_max(Emitter *e, LLVMValueRef a, LLVMValueRef b);
 typedef struct Loop {
@@ -86,15 +88,16 @@ uint64_t pos_hash(const Pos *pos, uint32_t dims, bool block);
 /* access.c: index forms and reads */
 LLVMValueRef emit_ix(Emitter *e, const Ix *ix, const Pos *pos); /* i64, or <16 x i64> */
 LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos);
-LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block); /* its place for a block of the tile */
+LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer,
+                         int block); /* its place for a block of the tile */
 /* Writes the value of `node` at pos (vector, or scalar where no lanes run). */
 void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value);
 bool read_stays_inside(const Emitter *e, const Scalar *read, int m);
 
 /* scalar.c: scalar expressions at one element of the tile */
 LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos);
-LLVMValueRef emit_number(Emitter *e, const Scalar *s, const Pos *pos);  /* i1 becomes 1 or 0 */
-LLVMValueRef emit_as_lanes(Emitter *e, LLVMValueRef value);              /* splat if lanes run */
+LLVMValueRef emit_number(Emitter *e, const Scalar *s, const Pos *pos); /* i1 becomes 1 or 0 */
+LLVMValueRef emit_as_lanes(Emitter *e, LLVMValueRef value);            /* splat if lanes run */
 
 /* tile.c: reductions of a tile, then its maps, then its stores */
 typedef struct Tile {
@@ -104,7 +107,8 @@ typedef struct Tile {
 void emit_tile(Emitter *e, const Tile *tile);
 
 /* batch.c: sums over the examples */
-void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results); /* results[reduction * n + pos] */
+void emit_batch_tile(Emitter *e, const Tile *tile,
+                     LLVMValueRef *results); /* results[reduction * n + pos] */
 void emit_reduction_loops(Emitter *e, const Tile *tile, LLVMValueRef *sums, LLVMValueRef *where);
 LLVMValueRef reduction_start(Emitter *e, Reduce reduce, bool lanes);
 LLVMValueRef reduction_join(Emitter *e, Reduce reduce, LLVMValueRef a, LLVMValueRef b);

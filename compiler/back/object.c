@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The way out: target machine, LLVM's passes (a short list; none may change a value), text or object,
- * and the linker. Needs a frozen unit. Output appears under its name only when it is complete. */
+ * The way out: target machine, LLVM's passes (a short list; none may change a value), text or
+ * object, and the linker. Needs a frozen unit. Output appears under its name only when it is
+ * complete. */
 #include "emit.h"
 #include <errno.h>
 #include <llvm-c/Analysis.h>
@@ -47,7 +48,9 @@ static bool target_open(Target *target, const BackOptions *options) {
     LLVMInitializeAllAsmPrinters();
     bool native = is_native(options);
     target->triple = options->target ? strdup(options->target) : LLVMGetDefaultTargetTriple();
-    target->cpu = native ? LLVMGetHostCPUName() : strdup(options->cpu && strcmp(options->cpu, "native") ? options->cpu : "generic");
+    target->cpu =
+        native ? LLVMGetHostCPUName()
+               : strdup(options->cpu && strcmp(options->cpu, "native") ? options->cpu : "generic");
     target->features = native ? LLVMGetHostCPUFeatures() : strdup("");
     LLVMTargetRef found;
     char *fault = NULL;
@@ -56,8 +59,11 @@ static bool target_open(Target *target, const BackOptions *options) {
         LLVMDisposeMessage(fault);
         return false;
     }
-    LLVMCodeGenOptLevel level = options->level >= 2 ? LLVMCodeGenLevelDefault : options->level == 1 ? LLVMCodeGenLevelLess : LLVMCodeGenLevelNone;
-    target->machine = LLVMCreateTargetMachine(found, target->triple, target->cpu, target->features, level, LLVMRelocPIC, LLVMCodeModelDefault);
+    LLVMCodeGenOptLevel level = options->level >= 2   ? LLVMCodeGenLevelDefault
+                                : options->level == 1 ? LLVMCodeGenLevelLess
+                                                      : LLVMCodeGenLevelNone;
+    target->machine = LLVMCreateTargetMachine(found, target->triple, target->cpu, target->features,
+                                              level, LLVMRelocPIC, LLVMCodeModelDefault);
     return target->machine != NULL;
 }
 
@@ -71,15 +77,18 @@ static void target_close(Target *target) {
 /* Widest vectors the machine has: by name of the level, or by the features of this machine. */
 static bool has_avx512(const Target *target) {
     if (strstr(target->features, "+avx512f")) return true;
-    return strcmp(target->cpu, "x86-64-v4") == 0 || strstr(target->cpu, "avx512") || strcmp(target->cpu, "znver4") == 0 ||
-           strcmp(target->cpu, "znver5") == 0 || strcmp(target->cpu, "sapphirerapids") == 0 || strcmp(target->cpu, "icelake-server") == 0;
+    return strcmp(target->cpu, "x86-64-v4") == 0 || strstr(target->cpu, "avx512") ||
+           strcmp(target->cpu, "znver4") == 0 || strcmp(target->cpu, "znver5") == 0 ||
+           strcmp(target->cpu, "sapphirerapids") == 0 || strcmp(target->cpu, "icelake-server") == 0;
 }
 
 static PlanTarget plan_target(const Target *target, const BackOptions *options) {
     bool wide = has_avx512(target), arm = strncmp(target->triple, "aarch64", 7) == 0;
     return (PlanTarget){.float_bytes = options->float_bytes == 8 ? 8 : 4,
                         .registers = wide || arm ? 29 : 14,
-                        .register_bytes = wide ? 64 : arm ? 16 : 32,
+                        .register_bytes = wide  ? 64
+                                          : arm ? 16
+                                                : 32,
                         .shared_limit = 512 << 10};
 }
 
@@ -87,28 +96,37 @@ static bool is_pointer(LLVMValueRef value) {
     return LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMPointerTypeKind;
 }
 
-/* mem and scratch never overlap; "min-legal-vector-width" lets the backend use 512-bit registers where the target prefers 256. */
+/* mem and scratch never overlap; "min-legal-vector-width" lets the backend use 512-bit registers
+ * where the target prefers 256. */
 static void mark_functions(LLVMContextRef context, LLVMModuleRef module, const Target *target) {
     const char *pairs[][2] = {{"prefer-vector-width", "512"}, {"min-legal-vector-width", "512"},
-                              {"target-cpu", target->cpu}, {"target-features", target->features},
-                              {"frame-pointer", "none"}, {"no-trapping-math", "true"}};
+                              {"target-cpu", target->cpu},    {"target-features", target->features},
+                              {"frame-pointer", "none"},      {"no-trapping-math", "true"}};
     for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
         if (LLVMIsDeclaration(f)) continue;
         for (int i = 0; i < LENGTH(pairs); i++) {
             if (!*pairs[i][1]) continue;
-            LLVMAttributeRef attribute = LLVMCreateStringAttribute(context, pairs[i][0], (unsigned)strlen(pairs[i][0]), pairs[i][1], (unsigned)strlen(pairs[i][1]));
+            LLVMAttributeRef attribute =
+                LLVMCreateStringAttribute(context, pairs[i][0], (unsigned)strlen(pairs[i][0]),
+                                          pairs[i][1], (unsigned)strlen(pairs[i][1]));
             LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
         }
-        for (unsigned p = 0; p < 2 && LLVMCountParams(f) == 5 && is_pointer(LLVMGetParam(f, p)); p++)
-            LLVMAddAttributeAtIndex(f, p + 1, LLVMCreateEnumAttribute(context, LLVMGetEnumAttributeKindForName("noalias", 7), 0));
+        for (unsigned p = 0; p < 2 && LLVMCountParams(f) == 5 && is_pointer(LLVMGetParam(f, p));
+             p++)
+            LLVMAddAttributeAtIndex(
+                f, p + 1,
+                LLVMCreateEnumAttribute(context, LLVMGetEnumAttributeKindForName("noalias", 7), 0));
     }
 }
 
 static const char *const pass_list[] = {
     "function(sroa)",
-    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),early-cse)",
-    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>)",
-    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),gvn,loop-mssa(licm),instcombine<no-verify-fixpoint>)",
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),"
+    "early-cse)",
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),"
+    "gvn,instcombine<no-verify-fixpoint>)",
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(licm),"
+    "gvn,loop-mssa(licm),instcombine<no-verify-fixpoint>)",
 };
 
 static bool run_passes(LLVMModuleRef module, const Target *target, int level) {
@@ -157,11 +175,17 @@ static bool run_command(char *const *argv) {
 }
 
 /* cc is used as linker only: the object, the runtime, and static zlib and OpenMP. */
-static bool link_output(Arena *arena, const BackOptions *options, const char *object, const char *output) {
+static bool link_output(Arena *arena, const BackOptions *options, const char *object,
+                        const char *output) {
     const char *cc = getenv("CC"), *extra = getenv("GRADUS_LDFLAGS");
-    if (!cc || !*cc) cc = options->target && strncmp(options->target, "aarch64", 7) == 0 ? "aarch64-linux-gnu-gcc" : "cc";
+    if (!cc || !*cc)
+        cc = options->target && strncmp(options->target, "aarch64", 7) == 0
+                 ? "aarch64-linux-gnu-gcc"
+                 : "cc";
     VEC(char *) argv = {0};
-    const char *exe[] = {"-Wl,--gc-sections", "-Wl,-s", "-Wl,--as-needed", object, options->runtime, "-l:libgomp.a", "-l:libz.a", "-lm", "-pthread"};
+    const char *exe[] = {"-Wl,--gc-sections", "-Wl,-s",       "-Wl,--as-needed", object,
+                         options->runtime,    "-l:libgomp.a", "-l:libz.a",       "-lm",
+                         "-pthread"};
     VEC_PUSH(arena, argv, (char *)(uintptr_t)cc);
     VEC_PUSH(arena, argv, "-o");
     VEC_PUSH(arena, argv, (char *)(uintptr_t)output);
@@ -169,10 +193,12 @@ static bool link_output(Arena *arena, const BackOptions *options, const char *ob
         VEC_PUSH(arena, argv, "-shared");
         VEC_PUSH(arena, argv, (char *)(uintptr_t)object);
     } else {
-        for (int i = 0; i < LENGTH(exe); i++) VEC_PUSH(arena, argv, (char *)(uintptr_t)exe[i]);
+        for (int i = 0; i < LENGTH(exe); i++)
+            VEC_PUSH(arena, argv, (char *)(uintptr_t)exe[i]);
     }
     char *flags = extra ? arena_printf(arena, "%s", extra) : NULL;
-    for (char *flag = flags ? strtok(flags, " ") : NULL; flag; flag = strtok(NULL, " ")) VEC_PUSH(arena, argv, flag);
+    for (char *flag = flags ? strtok(flags, " ") : NULL; flag; flag = strtok(NULL, " "))
+        VEC_PUSH(arena, argv, flag);
     VEC_PUSH(arena, argv, NULL);
     return run_command(argv.at);
 }
@@ -180,7 +206,8 @@ static bool link_output(Arena *arena, const BackOptions *options, const char *ob
 static bool emit_object(LLVMModuleRef module, const Target *target, const char *path) {
     char *fault = NULL;
     char *name = strdup(path);
-    bool failed = LLVMTargetMachineEmitToFile(target->machine, module, name, LLVMObjectFile, &fault);
+    bool failed =
+        LLVMTargetMachineEmitToFile(target->machine, module, name, LLVMObjectFile, &fault);
     free(name);
     if (failed) {
         diag_error((Span){0}, "E0703", "cannot write %s: %s", path, fault);
@@ -189,7 +216,8 @@ static bool emit_object(LLVMModuleRef module, const Target *target, const char *
     return !failed;
 }
 
-static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *target, const BackOptions *options) {
+static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *target,
+                         const BackOptions *options) {
     const char *path = options->output;
     const char *object = arena_printf(arena, "%s.%d.o", path, (int)getpid());
     double clock = seconds();
@@ -222,7 +250,8 @@ static bool write_text(LLVMModuleRef module, const Target *target, const BackOpt
     }
     LLVMMemoryBufferRef buffer = NULL;
     char *fault = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(target->machine, module, LLVMAssemblyFile, &fault, &buffer))
+    if (LLVMTargetMachineEmitToMemoryBuffer(target->machine, module, LLVMAssemblyFile, &fault,
+                                            &buffer))
         bug("assembly: %s", fault);
     bool ok = text_out(LLVMGetBufferStart(buffer), options->output);
     LLVMDisposeMemoryBuffer(buffer);
@@ -255,7 +284,9 @@ bool back_build(Unit *unit, const BackOptions *options) {
     bool ok = !diag_errors() && run_passes(module, &target, level);
     report(options, "LLVM passes", clock);
     bool text = options->emit == EMIT_LLVM || options->emit == EMIT_ASM;
-    if (ok) ok = text ? write_text(module, &target, options) : write_binary(arena, module, &target, options);
+    if (ok)
+        ok = text ? write_text(module, &target, options)
+                  : write_binary(arena, module, &target, options);
     LLVMDisposeBuilder(emitter->builder);
     LLVMDisposeModule(module);
     LLVMContextDispose(context);

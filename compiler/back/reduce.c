@@ -8,10 +8,10 @@ enum { UNROLLED_FMAS = 160 };
 
 LLVMValueRef reduction_start(Emitter *e, Reduce reduce, bool lanes) {
     double infinity = __builtin_inf();
-    double start = reduce == RED_PROD                             ? 1
+    double start = reduce == RED_PROD                          ? 1
                    : reduce == RED_MAX || reduce == RED_ARGMAX ? -infinity
                    : reduce == RED_MIN || reduce == RED_ARGMIN ? infinity
-                                                                  : 0;
+                                                               : 0;
     LLVMValueRef value = LLVMConstReal(e->element, start);
     return lanes ? emit_splat(e, value) : value;
 }
@@ -60,7 +60,8 @@ static void accumulate(Emitter *e, const Node *node, const Pos *pos, LLVMValueRe
         LLVMValueRef better_here = better(e, node->reduce, old, value);
         LLVMValueRef number = sum_type_value(e, reduced_element(e, pos), lanes);
         LLVMValueRef first = LLVMBuildLoad2(e->builder, type, where, "");
-        LLVMBuildStore(e->builder, LLVMBuildSelect(e->builder, better_here, number, first, ""), where);
+        LLVMBuildStore(e->builder, LLVMBuildSelect(e->builder, better_here, number, first, ""),
+                       where);
         LLVMBuildStore(e->builder, LLVMBuildSelect(e->builder, better_here, value, old, ""), sum);
         return;
     }
@@ -103,7 +104,8 @@ static bool bounds_dim(const Emitter *e, const Scalar *read, int m, int dim) {
     int64_t coef = ix_coef(ix, dim);
     if ((coef != 1 && coef != -1) || read_stays_inside(e, read, m)) return false;
     uint32_t later = 0;
-    for (int d = dim + 1; d < e->kernel->rank + e->kernel->nred; d++) later |= 1u << d;
+    for (int d = dim + 1; d < e->kernel->rank + e->kernel->nred; d++)
+        later |= 1u << d;
     if (e->mode == CARRY_DIM) later |= 1u << e->kernel->lane_axis;
     if (ix_dims(ix) & later) return false;
     for (int t = 0; t < ix->n; t++) {
@@ -128,7 +130,8 @@ static Bounds coordinate_bounds(Emitter *e, const Tile *tile, const Scalar *read
     for (int p = 0; p < tile->n; p++) {
         uint64_t place = pos_hash(&tile->pos[p], ix_dims(rest), false);
         bool known = false;
-        for (int i = 0; i < nseen; i++) known |= seen[i] == place;
+        for (int i = 0; i < nseen; i++)
+            known |= seen[i] == place;
         if (known) continue;
         seen[nseen++] = place;
         LLVMValueRef v = emit_ix(e, rest, &tile->pos[p]), start, end;
@@ -188,13 +191,15 @@ static void loops(Emitter *e, const Tile *tile, int dim, LLVMValueRef *sums, LLV
     int step = dim == last && !clipped ? unroll(e, tile, extent) : 1;
     if (step == extent) { /* written out, or a single step */
         e->dim[dim] = emit_i64(e, 0);
-        for (int u = 0; u < step && dim == last; u++) emit_body(e, tile, dim, u, sums, where);
+        for (int u = 0; u < step && dim == last; u++)
+            emit_body(e, tile, dim, u, sums, where);
         if (dim < last) loops(e, tile, dim + 1, sums, where);
     } else {
         Loop loop = loop_begin(e, bounds.start, bounds.end, step);
         e->dim[dim] = loop.index;
         if (dim == last)
-            for (int u = 0; u < step; u++) emit_body(e, tile, dim, u, sums, where);
+            for (int u = 0; u < step; u++)
+                emit_body(e, tile, dim, u, sums, where);
         else
             loops(e, tile, dim + 1, sums, where);
         loop_end(e, &loop);
@@ -205,5 +210,6 @@ static void loops(Emitter *e, const Tile *tile, int dim, LLVMValueRef *sums, LLV
 void emit_reduction_loops(Emitter *e, const Tile *tile, LLVMValueRef *sums, LLVMValueRef *where) {
     loops(e, tile, e->kernel->rank, sums, where);
     memo_forget(e);
-    for (int d = e->kernel->rank; d < e->kernel->rank + e->kernel->nred; d++) e->dim[d] = NULL;
+    for (int d = e->kernel->rank; d < e->kernel->rank + e->kernel->nred; d++)
+        e->dim[d] = NULL;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * Scalar expressions at one element of a tile: leaves by access.c, operators by the table of math.c,
- * draws by draw.c. What depends on the same offsets is made once. */
+ * Scalar expressions at one element of a tile: leaves by access.c, operators by the table of
+ * math.c, draws by draw.c. What depends on the same offsets is made once. */
 #include "draw.h"
 #include "emit.h"
 
 /* Does the value differ from block to block or from example to example? */
-static bool block_matters(const Emitter *e, const Scalar *s) { return s->per_example && e->block; }
+static bool block_matters(const Emitter *e, const Scalar *s) {
+    return s->per_example && e->block;
+}
 
-static LLVMValueRef emit_constant(Emitter *e, double value) { return LLVMConstReal(e->element, value); }
+static LLVMValueRef emit_constant(Emitter *e, double value) {
+    return LLVMConstReal(e->element, value);
+}
 
 static LLVMValueRef emit_index(Emitter *e, const Scalar *s, const Pos *pos) {
     LLVMValueRef at = emit_ix(e, s->ix, pos);
@@ -53,20 +57,26 @@ static LLVMValueRef draw_from_block(Emitter *e, const Scalar *s, const Pos *pos,
     start.off[last] = (int16_t)first;
     DrawBlock block = {{NULL}};
     uint64_t place = pos_hash(&start, ~0u, true);
-    for (int w = 0; w < 4; w++) block.word[w] = memo_get(e, (const char *)s + 1 + w, place);
+    for (int w = 0; w < 4; w++)
+        block.word[w] = memo_get(e, (const char *)s + 1 + w, place);
     if (!block.word[0]) {
-        LLVMValueRef counter = LLVMBuildUDiv(e->builder, draw_element(e, s, &start), LLVMConstInt(e->i32, (unsigned)span, false), "");
+        LLVMValueRef counter = LLVMBuildUDiv(e->builder, draw_element(e, s, &start),
+                                             LLVMConstInt(e->i32, (unsigned)span, false), "");
         block = draw_block(&e->math, seed, s->place, counter, who, times);
-        for (int w = 0; w < 4; w++) memo_put(e, (const char *)s + 1 + w, place, block.word[w]);
+        for (int w = 0; w < 4; w++)
+            memo_put(e, (const char *)s + 1 + w, place, block.word[w]);
     }
-    return draw_value(&e->math, s->draw, e->element, &block, LLVMConstInt(e->i32, (unsigned)within, false), p);
+    return draw_value(&e->math, s->draw, e->element, &block,
+                      LLVMConstInt(e->i32, (unsigned)within, false), p);
 }
 
 static LLVMValueRef emit_draw(Emitter *e, const Scalar *s, const Pos *pos) {
-    LLVMValueRef seed = emit_load(e, e->i64, emit_offset(e, e->mem, emit_i64(e, e->plan->seed_offset)), 8, true);
+    LLVMValueRef seed =
+        emit_load(e, e->i64, emit_offset(e, e->mem, emit_i64(e, e->plan->seed_offset)), 8, true);
     LLVMValueRef who, times = LLVMConstInt(e->i32, 0, false);
     if (s->shared) {
-        LLVMValueRef step = emit_load(e, e->f64, emit_offset(e, e->mem, emit_i64(e, e->plan->step_offset)), 8, true);
+        LLVMValueRef step = emit_load(
+            e, e->f64, emit_offset(e, e->mem, emit_i64(e, e->plan->step_offset)), 8, true);
         who = LLVMBuildFPToUI(e->builder, step, e->i32, "");
     } else {
         who = example_word(e, e->program->number, pos);
@@ -74,7 +84,8 @@ static LLVMValueRef emit_draw(Emitter *e, const Scalar *s, const Pos *pos) {
     }
     LLVMValueRef p = s->arg[0] ? emit_number(e, s->arg[0], pos) : NULL;
     Graph *graph = e->plan->unit->graph;
-    if (e->kernel->draws && !s->shared && s->ix == node_element(graph, e->kernel->rank, e->kernel->extent))
+    if (e->kernel->draws && !s->shared &&
+        s->ix == node_element(graph, e->kernel->rank, e->kernel->extent))
         return draw_from_block(e, s, pos, seed, who, times, p);
     LLVMValueRef element = draw_element(e, s, pos);
     return draw_emit(&e->math, s->draw, e->element, seed, s->place, element, who, times, p);
@@ -127,16 +138,24 @@ LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos) {
     LLVMValueRef value = memo_get(e, s, place);
     if (value) return value;
     switch (s->kind) {
-    case SC_INDEX: value = emit_index(e, s, pos); break;
+    case SC_INDEX:
+        value = emit_index(e, s, pos);
+        break;
     case SC_READ: {
         Kernel *home = map_get(&e->program->kernel_of, s->node);
-        if (home == e->kernel) value = memo_get(e, s->node, pos_hash(pos, ~0u, true));
-        else value = emit_read(e, s, pos);
+        if (home == e->kernel)
+            value = memo_get(e, s->node, pos_hash(pos, ~0u, true));
+        else
+            value = emit_read(e, s, pos);
         if (!value) bug("%%%u is read in kernel %d before it is made", s->node->id, home->number);
         break;
     }
-    case SC_DRAW: value = emit_draw(e, s, pos); break;
-    default: value = emit_op(e, s, pos); break;
+    case SC_DRAW:
+        value = emit_draw(e, s, pos);
+        break;
+    default:
+        value = emit_op(e, s, pos);
+        break;
     }
     memo_put(e, s, place, value);
     return value;

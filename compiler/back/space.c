@@ -22,8 +22,10 @@ static void tile_positions(const Space *space, Tile *tile) {
                 if (tile->n == MAX_TILE) bug("a tile of more than %d elements", MAX_TILE);
                 Pos *pos = &tile->pos[tile->n++];
                 *pos = tile->pos[p];
-                if (axis == BLOCKS) pos->block = (int16_t)k;
-                else pos->off[axis] = (int16_t)k;
+                if (axis == BLOCKS)
+                    pos->block = (int16_t)k;
+                else
+                    pos->off[axis] = (int16_t)k;
             }
     }
 }
@@ -41,7 +43,8 @@ static void along_blocks(Space *space, int i) {
     Emitter *e = space->e;
     int tile = e->kernel->block_tile, usual = e->program->blocks % tile;
     LLVMValueRef zero = emit_i64(e, 0), size = emit_i64(e, tile);
-    LLVMValueRef full = LLVMBuildSub(e->builder, e->blocks, LLVMBuildURem(e->builder, e->blocks, size, ""), "");
+    LLVMValueRef full =
+        LLVMBuildSub(e->builder, e->blocks, LLVMBuildURem(e->builder, e->blocks, size, ""), "");
     Loop loop = loop_begin(e, zero, full, tile);
     e->block = loop.index;
     inner(space, i, BLOCKS, tile);
@@ -67,10 +70,11 @@ static void along_blocks(Space *space, int i) {
     e->block = NULL;
 }
 
-/* A dimension: `full` tiles of `size` steps, then a smaller one, then (along lanes) a partial vector. */
+/* A dimension: `full` tiles of `size` steps, then a smaller one, then (along lanes) a partial
+ * vector. */
 typedef struct Extent {
-    int64_t step;  /* elements in a step: 16 along lanes */
-    int64_t size;  /* steps in a tile */
+    int64_t step; /* elements in a step: 16 along lanes */
+    int64_t size; /* steps in a tile */
     int64_t full, rest, tail;
     int64_t items; /* tiles in all */
 } Extent;
@@ -135,7 +139,8 @@ static void along(Space *space, int i) {
         loop_end(e, &loop);
     }
     if (x.rest) special(space, i, x.full * width, x.rest, 0, x.full, from, to);
-    if (x.tail) special(space, i, x.full * width + x.rest * x.step, 1, x.tail, x.items - 1, from, to);
+    if (x.tail)
+        special(space, i, x.full * width + x.rest * x.step, 1, x.tail, x.items - 1, from, to);
     e->dim[axis] = NULL;
 }
 
@@ -145,7 +150,8 @@ static void order_axes(Space *space) {
     for (int d = 0; d < kernel->axes; d++)
         if (kernel->kind != KERNEL_UNITS || d != kernel->split) space->axis[space->n++] = d;
     if (kernel->kind == KERNEL_UNITS && kernel->per_example) space->axis[space->n++] = BLOCKS;
-    for (int i = 0; i <= MAX_DIMS; i++) space->size[i] = 1;
+    for (int i = 0; i <= MAX_DIMS; i++)
+        space->size[i] = 1;
 }
 
 /* Sixteen vectors of sixteen lanes, turned, in four rounds of exchanges. */
@@ -157,7 +163,8 @@ static void turn_16(Emitter *e, LLVMValueRef *v) {
             low[i] = LLVMConstInt(e->i32, (unsigned)(second ? LANES + i - half : i), false);
             high[i] = LLVMConstInt(e->i32, (unsigned)(second ? LANES + i : i + half), false);
         }
-        LLVMValueRef mask_low = LLVMConstVector(low, LANES), mask_high = LLVMConstVector(high, LANES);
+        LLVMValueRef mask_low = LLVMConstVector(low, LANES),
+                     mask_high = LLVMConstVector(high, LANES);
         for (int i = 0; i < LANES; i++) {
             if (i & half) continue;
             LLVMValueRef a = v[i], b = v[i + half];
@@ -175,7 +182,8 @@ static void emit_transpose(Emitter *e, const Buffer *to) {
     LLVMValueRef v[LANES];
     for (int i = 0; i < LANES; i++) {
         LLVMValueRef element = LLVMBuildAdd(e->builder, loop.index, emit_i64(e, i), "");
-        LLVMValueRef at = LLVMBuildMul(e->builder, element, emit_i64(e, (int64_t)LANES * to->bytes), "");
+        LLVMValueRef at =
+            LLVMBuildMul(e->builder, element, emit_i64(e, (int64_t)LANES * to->bytes), "");
         v[i] = emit_load(e, type, emit_offset(e, source, at), 64, true);
     }
     turn_16(e, v);

@@ -19,8 +19,12 @@ static void put(Row *row, LLVMValueRef value) {
 static void put_i32(Emitter *e, Row *row, int64_t value) {
     put(row, LLVMConstInt(e->i32, (unsigned long long)value, true));
 }
-static void put_i64(Emitter *e, Row *row, int64_t value) { put(row, emit_i64(e, value)); }
-static void put_f64(Emitter *e, Row *row, double value) { put(row, LLVMConstReal(e->f64, value)); }
+static void put_i64(Emitter *e, Row *row, int64_t value) {
+    put(row, emit_i64(e, value));
+}
+static void put_f64(Emitter *e, Row *row, double value) {
+    put(row, LLVMConstReal(e->f64, value));
+}
 
 static LLVMValueRef constant_global(Emitter *e, LLVMValueRef value, const char *name) {
     LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(value), name);
@@ -36,7 +40,9 @@ static void put_text(Emitter *e, Row *row, const char *text) {
         put(row, LLVMConstNull(e->ptr));
         return;
     }
-    put(row, constant_global(e, LLVMConstStringInContext(e->context, text, (unsigned)strlen(text), false), "text"));
+    put(row,
+        constant_global(
+            e, LLVMConstStringInContext(e->context, text, (unsigned)strlen(text), false), "text"));
 }
 
 static LLVMValueRef row_value(Emitter *e, Row *row) {
@@ -65,7 +71,8 @@ static LLVMValueRef buffer_row(Emitter *e, const char *name, const Buffer *buffe
     put_i64(e, &row, node_count(node));
     put_i32(e, &row, node->rank);
     LLVMValueRef extent[GR_MAX_RANK];
-    for (int d = 0; d < GR_MAX_RANK; d++) extent[d] = emit_i64(e, d < node->rank ? node->extent[d] : 0);
+    for (int d = 0; d < GR_MAX_RANK; d++)
+        extent[d] = emit_i64(e, d < node->rank ? node->extent[d] : 0);
     put(&row, LLVMConstArray2(e->i64, extent, GR_MAX_RANK));
     put_i32(e, &row, buffer->bytes);
     put_i32(e, &row, node->per_example);
@@ -81,7 +88,8 @@ static double kernel_flops(const Kernel *kernel, int64_t examples) {
         flops += each * (double)(node->per_example || node->over_batch ? examples : 1);
     }
     for (int i = 0; i < kernel->maps.len; i++)
-        flops += (double)node_count(kernel->maps.at[i]) * (double)(kernel->per_example ? examples : 1);
+        flops +=
+            (double)node_count(kernel->maps.at[i]) * (double)(kernel->per_example ? examples : 1);
     return flops;
 }
 
@@ -92,13 +100,16 @@ static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
     if (n > LENGTH(kernels)) bug("a phase of %d kernels", n);
     for (int k = 0; k < n; k++) {
         Kernel *kernel = phase->kernels.at[k];
-        kernels[k] = emit_kernel(e, kernel, arena_printf(e->arena, "%s.kernel%d", program, kernel->number));
+        kernels[k] =
+            emit_kernel(e, kernel, arena_printf(e->arena, "%s.kernel%d", program, kernel->number));
     }
     LLVMTypeRef parameters[5] = {e->ptr, e->ptr, e->i64, e->i64, e->i64};
     LLVMTypeRef type = LLVMFunctionType(e->nothing, parameters, 5, false);
-    e->function = LLVMAddFunction(e->module, arena_printf(e->arena, "%s.phase%d", program, number), type);
+    e->function =
+        LLVMAddFunction(e->module, arena_printf(e->arena, "%s.phase%d", program, number), type);
     LLVMSetLinkage(e->function, LLVMInternalLinkage);
-    LLVMPositionBuilderAtEnd(e->builder, LLVMAppendBasicBlockInContext(e->context, e->function, "entry"));
+    LLVMPositionBuilderAtEnd(e->builder,
+                             LLVMAppendBasicBlockInContext(e->context, e->function, "entry"));
     LLVMValueRef arg[5];
     LLVMGetParams(e->function, arg);
     Loop loop = {0};
@@ -106,13 +117,15 @@ static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
         loop = loop_begin(e, arg[3], arg[4], 1);
         arg[3] = loop.index;
     }
-    for (int k = 0; k < n; k++) LLVMBuildCall2(e->builder, type, kernels[k], arg, 5, "");
+    for (int k = 0; k < n; k++)
+        LLVMBuildCall2(e->builder, type, kernels[k], arg, 5, "");
     if (phase->kind == KERNEL_BLOCKS) loop_end(e, &loop);
     LLVMBuildRetVoid(e->builder);
     return e->function;
 }
 
-static const int phase_kind[] = {[KERNEL_SERIAL] = GR_SERIAL, [KERNEL_BLOCKS] = GR_BLOCKS, [KERNEL_UNITS] = GR_UNITS};
+static const int phase_kind[] = {
+    [KERNEL_SERIAL] = GR_SERIAL, [KERNEL_BLOCKS] = GR_BLOCKS, [KERNEL_UNITS] = GR_UNITS};
 
 /* The three members on phases of a program that has them already. */
 typedef struct PhaseRows {
@@ -168,8 +181,9 @@ static void put_results(Emitter *e, Row *row) {
 }
 
 static const int program_kind[PROGRAM_KINDS] = {
-    [PROGRAM_SPLIT] = GR_SPLIT, [PROGRAM_FIT] = GR_FIT,         [PROGRAM_INIT] = GR_INIT, [PROGRAM_STEP] = GR_STEP,
-    [PROGRAM_EVAL] = GR_EVAL,   [PROGRAM_PREDICT] = GR_PREDICT, [PROGRAM_EPOCH] = GR_EPOCH};
+    [PROGRAM_SPLIT] = GR_SPLIT, [PROGRAM_FIT] = GR_FIT,   [PROGRAM_INIT] = GR_INIT,
+    [PROGRAM_STEP] = GR_STEP,   [PROGRAM_EVAL] = GR_EVAL, [PROGRAM_PREDICT] = GR_PREDICT,
+    [PROGRAM_EPOCH] = GR_EPOCH};
 
 static void put_programs(Emitter *e, Row *model) {
     ValueList rows = {0};
@@ -199,7 +213,8 @@ static void put_programs(Emitter *e, Row *model) {
     put_array(e, model, &rows, "programs");
 }
 
-static const int leaf_kind[] = {[NODE_PARAM] = GR_PARAM, [NODE_STATE] = GR_STATE, [NODE_FITTED] = GR_FITTED};
+static const int leaf_kind[] = {
+    [NODE_PARAM] = GR_PARAM, [NODE_STATE] = GR_STATE, [NODE_FITTED] = GR_FITTED};
 
 static int64_t put_leaves(Emitter *e, Row *model) {
     ValueList rows = {0};
@@ -282,7 +297,8 @@ static void put_sources(Emitter *e, Row *model) {
         Row row = {.n = 0};
         put_i32(e, &row, source->format == FORMAT_IDX ? GR_IDX : GR_CSV);
         Row files = {.n = 0};
-        for (int f = 0; f < 2; f++) put_text(e, &files, source->files[f]);
+        for (int f = 0; f < 2; f++)
+            put_text(e, &files, source->files[f]);
         put(&row, LLVMConstArray2(e->ptr, files.at, 2));
         ValueList columns = {0};
         for (int c = 0; c < source->columns.len; c++) {
@@ -339,7 +355,8 @@ void emit_model(Emitter *e, const BackOptions *options) {
     put_i32(e, &row, GR_ABI);
     put_text(e, &row, unit->model);
     put_text(e, &row, unit->train_name ? unit->train_name : "");
-    put_text(e, &row, arena_printf(e->arena, "gradus %s (LLVM %s)", GRADUS_VERSION, back_llvm_version()));
+    put_text(e, &row,
+             arena_printf(e->arena, "gradus %s (LLVM %s)", GRADUS_VERSION, back_llvm_version()));
     put_text(e, &row, options->cpu ? options->cpu : "native");
     put_text(e, &row, unit->model_path);
     put_text(e, &row, unit->model_dir);

@@ -18,12 +18,14 @@ static LLVMValueRef striped(Emitter *e, const Node *node, const Pos *pos) {
         e->dim[d] = loop[d].index;
     }
     LLVMValueRef number = LLVMBuildLoad2(e->builder, e->i64, term, "");
-    LLVMValueRef index[2] = {emit_i64(e, 0), LLVMBuildAnd(e->builder, number, emit_i64(e, LANES - 1), "")};
+    LLVMValueRef index[2] = {emit_i64(e, 0),
+                             LLVMBuildAnd(e->builder, number, emit_i64(e, LANES - 1), "")};
     LLVMValueRef place = LLVMBuildGEP2(e->builder, array, partial, index, 2, "");
     LLVMValueRef old = LLVMBuildLoad2(e->builder, e->element, place, ""), sum;
     const Scalar *body = node->body;
     if (body->kind == SC_OP && body->op == OP_MUL)
-        sum = math_emit[OP_FMA](&e->math, emit_number(e, body->arg[0], pos), emit_number(e, body->arg[1], pos), old);
+        sum = math_emit[OP_FMA](&e->math, emit_number(e, body->arg[0], pos),
+                                emit_number(e, body->arg[1], pos), old);
     else
         sum = LLVMBuildFAdd(e->builder, old, emit_number(e, body, pos), "");
     LLVMBuildStore(e->builder, sum, place);
@@ -35,10 +37,12 @@ static LLVMValueRef striped(Emitter *e, const Node *node, const Pos *pos) {
     LLVMValueRef lane[LANES];
     for (int i = 0; i < LANES; i++) {
         LLVMValueRef at[2] = {emit_i64(e, 0), emit_i64(e, i)};
-        lane[i] = LLVMBuildLoad2(e->builder, e->element, LLVMBuildGEP2(e->builder, array, partial, at, 2, ""), "");
+        lane[i] = LLVMBuildLoad2(e->builder, e->element,
+                                 LLVMBuildGEP2(e->builder, array, partial, at, 2, ""), "");
     }
     for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] = LLVMBuildFAdd(e->builder, lane[i], lane[i + half], "");
+        for (int i = 0; i < half; i++)
+            lane[i] = LLVMBuildFAdd(e->builder, lane[i], lane[i + half], "");
     return lane[0];
 }
 
@@ -52,7 +56,8 @@ static void reduce_here(Emitter *e, const Tile *tile, LLVMValueRef *results) {
     bool lanes = e->mode != CARRY_NONE;
     LLVMTypeRef type = lanes ? emit_vector(e->element) : e->element;
     int n = kernel->reductions.len * tile->n;
-    LLVMValueRef *sums = NEW_ARRAY(e->arena, LLVMValueRef, n), *where = NEW_ARRAY(e->arena, LLVMValueRef, n);
+    LLVMValueRef *sums = NEW_ARRAY(e->arena, LLVMValueRef, n),
+                 *where = NEW_ARRAY(e->arena, LLVMValueRef, n);
     for (int i = 0; i < n; i++) {
         Reduce reduce = kernel->reductions.at[i / tile->n]->reduce;
         sums[i] = emit_alloca(e, type);
@@ -82,7 +87,8 @@ static void emit_reductions(Emitter *e, const Tile *tile) {
     memo_forget(e);
     for (int r = 0; r < kernel->reductions.len; r++)
         for (int p = 0; p < tile->n; p++)
-            memo_put(e, kernel->reductions.at[r], pos_hash(&tile->pos[p], ~0u, true), results[r * tile->n + p]);
+            memo_put(e, kernel->reductions.at[r], pos_hash(&tile->pos[p], ~0u, true),
+                     results[r * tile->n + p]);
 }
 
 static void store_node(Emitter *e, const Node *node, const Tile *tile) {
@@ -101,10 +107,13 @@ void emit_tile(Emitter *e, const Tile *tile) {
     if (kernel->reductions.len) emit_reductions(e, tile);
     for (int i = 0; i < kernel->maps.len; i++)
         for (int p = 0; p < tile->n; p++) {
-            LLVMValueRef value = emit_as_lanes(e, emit_number(e, kernel->maps.at[i]->body, &tile->pos[p]));
+            LLVMValueRef value =
+                emit_as_lanes(e, emit_number(e, kernel->maps.at[i]->body, &tile->pos[p]));
             memo_put(e, kernel->maps.at[i], pos_hash(&tile->pos[p], ~0u, true), value);
         }
-    for (int i = 0; i < kernel->reductions.len; i++) store_node(e, kernel->reductions.at[i], tile);
-    for (int i = 0; i < kernel->maps.len; i++) store_node(e, kernel->maps.at[i], tile);
+    for (int i = 0; i < kernel->reductions.len; i++)
+        store_node(e, kernel->reductions.at[i], tile);
+    for (int i = 0; i < kernel->maps.len; i++)
+        store_node(e, kernel->maps.at[i], tile);
     memo_forget(e);
 }

@@ -129,41 +129,68 @@ static void check_one(Probe *p, const double *gradient, double samples, Gradient
     eval_set(p->eval, p->leaf->leaf, p->leaf->values);
 }
 
+/* One gradient of the program: the leaf that it is by, and its values. */
+typedef struct Gradient {
+    Name path;
+    Sample *leaf;
+    double *value;
+} Gradient;
+
+static Gradient gradient_find(const Result *r, Samples *s, const char *only) {
+    Gradient one = {NULL, NULL, NULL};
+    if (!r->name || strncmp(r->name, "gradient:", 9) || !under(r->name + 9, only)) return one;
+    one.path = r->name + 9;
+    for (int k = 0; k < s->list.len; k++)
+        if (!strcmp(s->list.at[k].leaf->name, one.path) &&
+            s->list.at[k].leaf->kind != NODE_HYPER)
+            one.leaf = &s->list.at[k]; /* NULL: no program reads it */
+    return one;
+}
+
+/* All gradients and the loss at once: they share most of what the interpreter computes. */
+static int gradients_eval(Arena *arena, const Program *step, Samples *s, const char *only,
+                          Gradient *list, Probe *probe) {
+    Eval *eval = samples_eval(arena, s);
+    int n = 0;
+    for (int i = 0; i < step->results.len; i++) {
+        Gradient one = gradient_find(&step->results.at[i], s, only);
+        if (!one.leaf) continue;
+        one.value = NEW_ARRAY(arena, double, one.leaf->count);
+        Node *node = step->results.at[i].node; /* a gradient of zero may be shared */
+        const double *value = eval_node(eval, node);
+        for (int64_t k = 0, count = eval_count(eval, node); k < one.leaf->count; k++)
+            one.value[k] = value[k % count];
+        list[n++] = one;
+    }
+    probe->base = eval_node(eval, probe->loss)[0];
+    /* Rounding of one loss. What the interpreter reports is a bound that grows with every layer. */
+    probe->noise =
+        4 * 0x1p-53 * fmin(eval_magnitude(eval, probe->loss)[0], 20 * fabs(probe->base) + 1);
+    eval_free(eval);
+    return n;
+}
+
 int gradients_check(const Unit *unit, uint64_t seed, const char *only, double work,
                     void (*report)(const GradientReport *, void *), void *context) {
     enum { EXAMPLES = 3 };
-    Arena *arena = arena_new();
     Program *step = (Program *)(uintptr_t)unit_program(unit, "step");
     Result *loss = result_find(step, "loss");
+    if (!loss) return -1;
+    Arena *arena = arena_new();
     Samples *s = samples_make(arena, unit, EXAMPLES, seed);
-    int wrong = 0, checked = 0, gradients = 0;
-    for (int i = 0; step && i < step->results.len; i++)
-        gradients += step->results.at[i].name && !strncmp(step->results.at[i].name, "gradient:", 9);
-    for (int i = 0; loss && i < step->results.len; i++) {
-        const Result *r = &step->results.at[i];
-        if (!r->name || strncmp(r->name, "gradient:", 9) || !under(r->name + 9, only)) continue;
-        Node *leaf = NULL;
-        for (int k = 0; k < s->list.len; k++)
-            if (!strcmp(s->list.at[k].leaf->name, r->name + 9) &&
-                s->list.at[k].leaf->kind != NODE_HYPER)
-                leaf = s->list.at[k].leaf;
-        if (!leaf) continue;          /* the loss does not depend on it, and no program reads it */
-        Arena *scratch = arena_new(); /* one interpreter each: what it keeps is freed with it */
-        Probe p = {samples_eval(scratch, s), loss->node, samples_find(s, leaf), 0, 0};
-        GradientReport one = {.path = r->name + 9, .count = p.leaf->count};
-        const double *computed = eval_node(p.eval, r->node);
-        double *gradient = NEW_ARRAY(arena, double, one.count);
-        memcpy(gradient, computed, sizeof(double) * (size_t)one.count);
-        p.base = eval_node(p.eval, p.loss)[0];
-        /* Rounding of one loss. What the interpreter reports is a bound that grows with every
-         * layer. */
-        p.noise = 4 * 0x1p-53 * fmin(eval_magnitude(p.eval, p.loss)[0], 20 * fabs(p.base) + 1);
-        check_one(&p, gradient, work / (3 * loss_work(arena, s, p.loss) * gradients), &one);
+    Gradient *list = NEW_ARRAY(arena, Gradient, step->results.len);
+    Probe p = {.loss = loss->node};
+    int wrong = 0, n = gradients_eval(arena, step, s, only, list, &p);
+    double each = work / (3 * loss_work(arena, s, loss->node) * (n ? n : 1));
+    for (int i = 0; i < n; i++) {
+        GradientReport one = {.path = list[i].path, .count = list[i].leaf->count};
+        p.eval = samples_eval(arena, s);
+        p.leaf = list[i].leaf;
+        check_one(&p, list[i].value, each, &one);
         report(&one, context);
         wrong += one.wrong > 0;
-        checked++;
-        arena_free(scratch);
+        eval_free(p.eval);
     }
     arena_free(arena);
-    return checked ? wrong : -1;
+    return n ? wrong : -1;
 }

@@ -13,8 +13,8 @@ typedef struct Step {
     int64_t stride;      /* READ: elements of one example, 0 where the node is shared */
     /* READ at affine coordinates that cannot leave: base + sum coef * dimension */
     bool flat;
-    int64_t base, coef[MAX_DIMS];
-    uint32_t dims;
+    int ncoef, dim[MAX_DIMS];
+    int64_t base, coef[MAX_DIMS]; /* coef[i] is of dimension dim[i] */
 } Step;
 
 struct Tape {
@@ -47,12 +47,17 @@ static void read_step(Tape *tape, Step *step) {
     for (int i = 0; i < node->rank; i++)
         step->flat = step->flat && ix_affine(s->at[i]);
     if (!step->flat) return;
+    int64_t coef[MAX_DIMS] = {0};
     for (int i = 0; i < node->rank; i++) {
         step->base = step->base * node->extent[i] + s->at[i]->c;
-        step->dims |= ix_dims(s->at[i]);
         for (int d = 0; d < MAX_DIMS; d++)
-            step->coef[d] = step->coef[d] * node->extent[i] + ix_coef(s->at[i], d);
+            coef[d] = coef[d] * node->extent[i] + ix_coef(s->at[i], d);
     }
+    for (int d = 0; d < MAX_DIMS; d++)
+        if (coef[d]) {
+            step->dim[step->ncoef] = d;
+            step->coef[step->ncoef++] = coef[d];
+        }
 }
 
 static int slot_of(Tape *tape, const Scalar *s) {
@@ -95,8 +100,8 @@ static int64_t element_of(Tape *tape, const Step *step, const int64_t *dims) {
     int64_t element = 0;
     if (step->flat) {
         element = step->base;
-        for (int d = 0; step->dims >> d; d++)
-            element += step->coef[d] * dims[d];
+        for (int i = 0; i < step->ncoef; i++)
+            element += step->coef[i] * dims[step->dim[i]];
         return element;
     }
     const Node *node = step->s->node;
@@ -126,13 +131,14 @@ static void run_read(Tape *tape, const Step *step, int slot, const int64_t *dims
 static void run_op(Tape *tape, const Step *step, int slot) {
     const OpInfo *info = &op_info[step->s->op];
     double value[3] = {0}, magnitude[3] = {0};
-    for (int i = 0; i < info->arity; i++) {
+    for (int i = 0; i < info->arity; i++)
         value[i] = tape->value[step->arg[i]];
-        magnitude[i] = tape->magnitude[step->arg[i]];
-    }
     double r = info->value(value[0], value[1], value[2]);
     tape->value[slot] = r;
-    if (tape->magnitudes) tape->magnitude[slot] = op_magnitude(step->s->op, value, magnitude, r);
+    if (!tape->magnitudes) return;
+    for (int i = 0; i < info->arity; i++)
+        magnitude[i] = tape->magnitude[step->arg[i]];
+    tape->magnitude[slot] = op_magnitude(step->s->op, value, magnitude, r);
 }
 
 static double run_draw(Tape *tape, const Step *step, const int64_t *dims, int64_t example) {

@@ -36,7 +36,11 @@ static void place_hypers(Plan *plan) {
         Node *node = plan->unit->graph->nodes.at[i];
         if (node->kind != NODE_HYPER) continue;
         Buffer *buffer = NEW(plan->arena, Buffer);
-        *buffer = (Buffer){.node = node, .persistent = true, .bytes = 8, .elements = 1, .size = 8,
+        *buffer = (Buffer){.node = node,
+                           .persistent = true,
+                           .bytes = 8,
+                           .elements = 1,
+                           .size = 8,
                            .offset = plan->memory};
         plan->memory += 8;
         map_put(&plan->leaf, node, buffer);
@@ -63,7 +67,8 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
         program->leaf_blocks *= 2;
     program->nodes = program_nodes(plan->arena, source);
     plan_group(plan, program);
-    for (int k = 0; k < program->kernels.len; k++) plan_tile(plan, program, program->kernels.at[k]);
+    for (int k = 0; k < program->kernels.len; k++)
+        plan_tile(plan, program, program->kernels.at[k]);
     plan_schedule(plan, program);
     plan_memory(plan, program);
     return program;
@@ -134,29 +139,38 @@ static const char *carrier_text[] = {"scalar", "batch", "dim"};
 static void print_node(FILE *out, const ProgramPlan *program, const Plan *plan, const Node *node) {
     fprintf(out, "      %%%u %s", node->id, node->name ? node->name : "-");
     const Buffer *buffer = plan_buffer(plan, program, node);
-    if (!map_has(&program->stored, node)) fprintf(out, " in registers");
-    else if (map_has(&program->in_place, node)) fprintf(out, " overwrites %s", buffer->node->name);
-    else if (buffer) fprintf(out, " in %s+%lld", buffer->scratch ? "scratch" : "mem", (long long)buffer->offset);
+    if (!map_has(&program->stored, node))
+        fprintf(out, " in registers");
+    else if (map_has(&program->in_place, node))
+        fprintf(out, " overwrites %s", buffer->node->name);
+    else if (buffer)
+        fprintf(out, " in %s+%lld", buffer->scratch ? "scratch" : "mem", (long long)buffer->offset);
     fputc('\n', out);
 }
 
-static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan, const Kernel *kernel) {
+static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan,
+                         const Kernel *kernel) {
     fprintf(out, "    kernel %d %s [", kernel->number, kernel_text[kernel->kind]);
     for (int d = 0; d < kernel->axes; d++)
         fprintf(out, "%s%lld", d ? ", " : "", (long long)kernel->axis[d]);
     fprintf(out, "]");
     if (kernel->transpose) fprintf(out, " transpose %%%u", kernel->transpose->node->id);
-    if (kernel->copy_to) fprintf(out, " copy %%%u to %s", kernel->copy_from->id, kernel->copy_to->name);
+    if (kernel->copy_to)
+        fprintf(out, " copy %%%u to %s", kernel->copy_from->id, kernel->copy_to->name);
     fprintf(out, " lanes %s", carrier_text[kernel->carrier]);
     if (kernel->carrier == CARRY_DIM) fprintf(out, " %d", kernel->lane_axis);
-    if (kernel->batch_sum) fprintf(out, " sum over batch %s", kernel->batch_sum == BATCH_LANES ? "by lanes" : "in sequence");
+    if (kernel->batch_sum)
+        fprintf(out, " sum over batch %s",
+                kernel->batch_sum == BATCH_LANES ? "by lanes" : "in sequence");
     for (int d = 0; d < kernel->axes; d++)
         if (kernel->tile[d] > 1) fprintf(out, " tile a%d x %d", d, kernel->tile[d]);
     if (kernel->block_tile > 1) fprintf(out, " blocks x %d", kernel->block_tile);
     if (kernel->split >= 0) fprintf(out, " split a%d", kernel->split);
     fputc('\n', out);
-    for (int i = 0; i < kernel->reductions.len; i++) print_node(out, program, plan, kernel->reductions.at[i]);
-    for (int i = 0; i < kernel->maps.len; i++) print_node(out, program, plan, kernel->maps.at[i]);
+    for (int i = 0; i < kernel->reductions.len; i++)
+        print_node(out, program, plan, kernel->reductions.at[i]);
+    for (int i = 0; i < kernel->maps.len; i++)
+        print_node(out, program, plan, kernel->maps.at[i]);
 }
 
 static const char *unit_name(const Plan *plan, int program) {
@@ -164,8 +178,9 @@ static const char *unit_name(const Plan *plan, int program) {
 }
 
 void plan_print(FILE *out, const Plan *plan) {
-    fprintf(out, "plan of %s: state %lld bytes, memory %lld, scratch %lld a thread\n", plan->unit->model,
-            (long long)plan->persistent_size, (long long)plan->memory, (long long)plan->scratch);
+    fprintf(out, "plan of %s: state %lld bytes, memory %lld, scratch %lld a thread\n",
+            plan->unit->model, (long long)plan->persistent_size, (long long)plan->memory,
+            (long long)plan->scratch);
     for (int i = 0; i < plan->programs.len; i++) {
         const ProgramPlan *program = plan->programs.at[i];
         fprintf(out, "program %s: batch %d, %d blocks, %d a leaf\n", program->program->name,

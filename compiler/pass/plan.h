@@ -9,9 +9,9 @@
 enum { LANES = 16 };
 
 typedef struct PlanTarget {
-    int float_bytes;    /* 4 or 8: of values that are not wide */
-    int registers;      /* machine vector registers to spend in a tile (28 AVX-512, 14 AVX2) */
-    int register_bytes; /* of one */
+    int float_bytes;      /* 4 or 8: of values that are not wide */
+    int registers;        /* machine vector registers to spend in a tile (28 AVX-512, 14 AVX2) */
+    int register_bytes;   /* of one */
     int64_t shared_limit; /* bytes of a shared operand beyond which all blocks run together */
 } PlanTarget;
 
@@ -22,12 +22,12 @@ typedef struct Kernel Kernel;
 typedef struct Buffer {
     Node *node;
     bool transposed, scratch, persistent;
-    int bytes;          /* of an element */
-    int64_t elements;   /* of one example; transposed and per example: padded to 16 */
+    int bytes;            /* of an element */
+    int64_t elements;     /* of one example; transposed and per example: padded to 16 */
     int64_t block_stride; /* bytes from block to block */
-    int64_t size;       /* bytes in all */
+    int64_t size;         /* bytes in all */
     int64_t offset;
-    int first, last;    /* phases (kernels, where in scratch) between which it lives */
+    int first, last; /* phases (kernels, where in scratch) between which it lives */
 } Buffer;
 
 /* What the 16 lanes of a vector run along. */
@@ -40,26 +40,26 @@ struct Kernel {
     int number;
     KernelKind kind;
     bool per_example, wide;
-    int rank;                   /* of its space */
-    int64_t extent[MAX_DIMS];   /* the space, then the reduced dimensions of its reductions */
+    int rank;                 /* of its space */
+    int64_t extent[MAX_DIMS]; /* the space, then the reduced dimensions of its reductions */
     int nred;
     /* The loops over the space: dimensions axes-1 .. rank-1 are run as one where axes < rank. */
     int axes;
     int64_t axis[MAX_DIMS];
-    VEC(Node *) reductions;     /* over the same space and the same reduced dimensions */
-    VEC(Node *) maps;           /* after them, in order, over the same space */
-    Buffer *transpose;          /* a kernel that only transposes this buffer's node into it */
-    Node *copy_from, *copy_to;  /* a kernel that only copies a value to a leaf */
+    VEC(Node *) reductions;    /* over the same space and the same reduced dimensions */
+    VEC(Node *) maps;          /* after them, in order, over the same space */
+    Buffer *transpose;         /* a kernel that only transposes this buffer's node into it */
+    Node *copy_from, *copy_to; /* a kernel that only copies a value to a leaf */
     BatchSum batch_sum;
     Carrier carrier;
-    int lane_axis;              /* CARRY_DIM: always the last one; results lie along it */
-    int tile[MAX_DIMS];         /* output elements computed together, along each axis */
-    int block_tile;             /* the same along the blocks (UNITS and per example) */
-    bool draws;                 /* a tile begins where a block of draws does: one serves 4 or 8 elements */
-    int split;                  /* UNITS: axis that is divided among threads; -1: none */
+    int lane_axis;      /* CARRY_DIM: always the last one; results lie along it */
+    int tile[MAX_DIMS]; /* output elements computed together, along each axis */
+    int block_tile;     /* the same along the blocks (UNITS and per example) */
+    bool draws;         /* a tile begins where a block of draws does: one serves 4 or 8 elements */
+    int split;          /* UNITS: axis that is divided among threads; -1: none */
     int phase;
-    double flops;               /* with a full batch; BLOCKS: of one block */
-    VEC(Kernel *) after;        /* kernels that must have run */
+    double flops;        /* with a full batch; BLOCKS: of one block */
+    VEC(Kernel *) after; /* kernels that must have run */
 };
 
 typedef struct PlanPhase {
@@ -69,22 +69,22 @@ typedef struct PlanPhase {
 
 typedef struct ProgramPlan {
     const Program *program;
-    int alias;                  /* number of the program whose phases serve this one too, or -1 */
-    int batch;                  /* examples at most */
-    int blocks;                 /* ceil(batch / 16) */
-    int leaf_blocks;            /* blocks in a leaf of the sums over examples */
-    bool wide;                  /* everything in float64 (FIT) */
+    int alias;       /* number of the program whose phases serve this one too, or -1 */
+    int batch;       /* examples at most */
+    int blocks;      /* ceil(batch / 16) */
+    int leaf_blocks; /* blocks in a leaf of the sums over examples */
+    bool wide;       /* everything in float64 (FIT) */
     NodeList nodes;
     VEC(Kernel *) kernels;
     VEC(PlanPhase) phases;
     VEC(Buffer *) buffers;
-    Map of_node;                /* Node -> Buffer */
+    Map of_node; /* Node -> Buffer */
     Map of_node_transposed;
-    Map kernel_of;              /* comp Node -> Kernel */
-    Map stored;                 /* comp Node -> itself, where its value must be in memory */
-    Map in_place;               /* comp Node -> leaf whose buffer it writes */
+    Map kernel_of;                 /* comp Node -> Kernel */
+    Map stored;                    /* comp Node -> itself, where its value must be in memory */
+    Map in_place;                  /* comp Node -> leaf whose buffer it writes */
     Buffer *number, *presentation; /* what draws see of each example; NULL where none looks */
-    int64_t mem, scratch;       /* bytes of working memory beyond the persistent part */
+    int64_t mem, scratch;          /* bytes of working memory beyond the persistent part */
 } ProgramPlan;
 
 typedef struct Plan {
@@ -92,12 +92,12 @@ typedef struct Plan {
     Unit *unit;
     PlanTarget target;
     VEC(ProgramPlan *) programs;
-    Map leaf;                   /* PARAM STATE FITTED HYPER Node -> Buffer, shared by all programs */
+    Map leaf; /* PARAM STATE FITTED HYPER Node -> Buffer, shared by all programs */
     VEC(Buffer *) persistent;
-    int64_t persistent_size;    /* leaves, then hypers and the seed behind them */
+    int64_t persistent_size;          /* leaves, then hypers and the seed behind them */
     int64_t seed_offset, step_offset; /* uint64; double: the step that shared draws see */
-    Map hyper;                  /* HYPER Node -> Buffer */
-    int64_t memory, scratch;    /* totals */
+    Map hyper;                        /* HYPER Node -> Buffer */
+    int64_t memory, scratch;          /* totals */
 } Plan;
 
 Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target);
@@ -112,9 +112,10 @@ void plan_carry(Plan *plan, ProgramPlan *program);    /* carriers, transposes, t
 void plan_schedule(Plan *plan, ProgramPlan *program); /* kernels to phases */
 void plan_memory(Plan *plan, ProgramPlan *program);   /* buffers and their places */
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel);
-/* Linear element number of a read of `node`, as coefficient of `dim`; false where it is not affine. */
+/* Linear element number of a read of `node`, as coefficient of `dim`; false where it is not affine.
+ */
 bool plan_stride(const Scalar *read, int dim, int64_t *stride);
-bool plan_identity(const Scalar *read, int rank);     /* at dims 0 .. rank-1, of that rank */
+bool plan_identity(const Scalar *read, int rank); /* at dims 0 .. rank-1, of that rank */
 /* Stride of a read along the lanes of a CARRY_DIM kernel; false where it is not affine. */
 bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride);
 /* The axis that a dimension of the space is run by. */

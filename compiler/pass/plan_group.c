@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Groups the nodes of a program into kernels: reductions that share their loops, and the maps that
- * can ride on them. Needs a frozen graph; keeps every value. Does not order kernels or place buffers. */
+ * can ride on them. Needs a frozen graph; keeps every value. Does not order kernels or place
+ * buffers. */
 #include "plan.h"
 #include <string.h>
 
@@ -142,7 +143,8 @@ static Kernel *kernel_new(Plan *plan, ProgramPlan *program, const Node *node) {
     memcpy(kernel->extent, node->extent, sizeof kernel->extent);
     kernel->axes = node->rank;
     memcpy(kernel->axis, node->extent, sizeof kernel->axis);
-    for (int d = 0; d < MAX_DIMS; d++) kernel->tile[d] = 1;
+    for (int d = 0; d < MAX_DIMS; d++)
+        kernel->tile[d] = 1;
     kernel->block_tile = 1;
     kernel->split = -1;
     VEC_PUSH(plan->arena, program->kernels, kernel);
@@ -151,7 +153,8 @@ static Kernel *kernel_new(Plan *plan, ProgramPlan *program, const Node *node) {
 
 static void merge(Kernel *kernel, int from) {
     kernel->axes = from + 1;
-    for (int d = from + 1; d < kernel->rank; d++) kernel->axis[from] *= kernel->extent[d];
+    for (int d = from + 1; d < kernel->rank; d++)
+        kernel->axis[from] *= kernel->extent[d];
 }
 
 /* Do lanes fit along the last axis: every operand constant or contiguous there? Then examples can
@@ -274,7 +277,8 @@ static Kernel *home_of_map(Grouping *grouping, const Node *node, const Reads *re
     for (int i = 0; i < reads->n; i++) {
         Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
         if (made && made->wide == wide && (!home || made->number > home->number) &&
-            map_rides(grouping->plan->unit->graph, made, node, reads) && may_join(grouping, made, reads))
+            map_rides(grouping->plan->unit->graph, made, node, reads) &&
+            may_join(grouping, made, reads))
             home = made;
     }
     if (home || node->rank > 0 || node->per_example) return home;
@@ -293,8 +297,10 @@ static Kernel *home_of_reduction(Grouping *grouping, const Node *node, const Rea
     for (int k = 0; k < grouping->program->kernels.len; k++) {
         Kernel *kernel = grouping->program->kernels.at[k];
         bool own = false; /* a reduction cannot read what its own loops make */
-        for (int i = 0; i < reads->n; i++) own |= in_kernel(kernel, reads->at[i]->node);
-        if (!own && kernel->wide == wide && reduction_joins(grouping->plan->unit->graph, kernel, node, reads) &&
+        for (int i = 0; i < reads->n; i++)
+            own |= in_kernel(kernel, reads->at[i]->node);
+        if (!own && kernel->wide == wide &&
+            reduction_joins(grouping->plan->unit->graph, kernel, node, reads) &&
             may_join(grouping, kernel, reads))
             return kernel;
     }

@@ -12,7 +12,9 @@ typedef struct Life {
     int order; /* of the kernel among all: the clock of scratch; -1 while phases are the clock */
 } Life;
 
-static int64_t align64(int64_t n) { return (n + 63) & ~(int64_t)63; }
+static int64_t align64(int64_t n) {
+    return (n + 63) & ~(int64_t)63;
+}
 
 static Buffer *buffer_new(Plan *plan, ProgramPlan *program, Node *node) {
     Buffer *buffer = NEW(plan->arena, Buffer);
@@ -77,8 +79,7 @@ static void touch_kernel(Life *life) {
         touch(life, kernel->transpose);
         touch(life, plan_buffer(life->plan, life->program, kernel->transpose->node));
     }
-    if (kernel->copy_from)
-        touch(life, plan_buffer(life->plan, life->program, kernel->copy_from));
+    if (kernel->copy_from) touch(life, plan_buffer(life->plan, life->program, kernel->copy_from));
 }
 
 static int by_size(const void *a, const void *b) {
@@ -178,7 +179,8 @@ void plan_memory(Plan *plan, ProgramPlan *program) {
         if (program->buffers.at[i]->scratch) program->buffers.at[i]->first = -1;
     live(plan, program, true); /* the layers of one block share its scratch */
     Buffer **order = NEW_ARRAY(plan->arena, Buffer *, program->buffers.len + 1);
-    for (int i = 0; i < program->buffers.len; i++) order[i] = program->buffers.at[i];
+    for (int i = 0; i < program->buffers.len; i++)
+        order[i] = program->buffers.at[i];
     qsort(order, (size_t)program->buffers.len, sizeof *order, by_size);
     program->mem = place(order, program->buffers.len, false);
     program->scratch = place(order, program->buffers.len, true);

@@ -14,7 +14,8 @@ typedef struct Merging {
 
 static bool touches(const Merging *merging, uint32_t dims) {
     uint32_t merged = 0;
-    for (int d = merging->from; d < merging->kernel->rank; d++) merged |= 1u << d;
+    for (int d = merging->from; d < merging->kernel->rank; d++)
+        merged |= 1u << d;
     return dims & merged;
 }
 
@@ -40,8 +41,11 @@ static void check(Merging *merging, const Scalar *s) {
     if (!merging->ok || map_has(&merging->seen, s)) return;
     map_put(&merging->seen, s, (void *)(uintptr_t)s);
     switch (s->kind) {
-    case SC_CONST: break;
-    case SC_INDEX: merging->ok = !touches(merging, s->dims); break;
+    case SC_CONST:
+        break;
+    case SC_INDEX:
+        merging->ok = !touches(merging, s->dims);
+        break;
     case SC_READ:
         merging->ok = read_merges(merging, s);
         if (s->outside) check(merging, s->outside);
@@ -51,7 +55,8 @@ static void check(Merging *merging, const Scalar *s) {
         if (s->arg[0]) check(merging, s->arg[0]);
         break;
     case SC_OP:
-        for (int i = 0; i < op_info[s->op].arity; i++) check(merging, s->arg[i]);
+        for (int i = 0; i < op_info[s->op].arity; i++)
+            check(merging, s->arg[i]);
         break;
     }
 }

@@ -120,8 +120,7 @@ static void decide_results(Uses *uses) {
         wait_for_readers(uses, uses->program->kernels.at[k], uses->program->kernels.at[k]->copy_to);
     for (int i = 0; i < source->results.len; i++) {
         const Result *result = &source->results.at[i];
-        if (result->kind == RESULT_NEXT && result->node->kind == NODE_COMP)
-            overwrite(uses, result);
+        if (result->kind == RESULT_NEXT && result->node->kind == NODE_COMP) overwrite(uses, result);
     }
 }
 
@@ -202,9 +201,12 @@ void plan_schedule(Plan *plan, ProgramPlan *program) {
     }
     decide_results(&uses);
     decide_stored(&uses);
-    for (int k = 0; k < program->kernels.len; k++) program->kernels.at[k]->phase = -1;
-    while (fill_phase(plan, program, KERNEL_SERIAL) || fill_phase(plan, program, KERNEL_BLOCKS) ||
-           fill_phase(plan, program, KERNEL_UNITS)) {}
     for (int k = 0; k < program->kernels.len; k++)
-        if (program->kernels.at[k]->phase < 0) bug("kernels of %s wait for each other", program->program->name);
+        program->kernels.at[k]->phase = -1;
+    while (fill_phase(plan, program, KERNEL_SERIAL) || fill_phase(plan, program, KERNEL_BLOCKS) ||
+           fill_phase(plan, program, KERNEL_UNITS)) {
+    }
+    for (int k = 0; k < program->kernels.len; k++)
+        if (program->kernels.at[k]->phase < 0)
+            bug("kernels of %s wait for each other", program->program->name);
 }

@@ -16,7 +16,8 @@ typedef struct Tiling {
     const Kernel *kernel;
     TileRead read[64];
     int n;
-    uint32_t fixed; /* axes that may not be tiled: they stand under a floor or a computed position */
+    uint32_t
+        fixed; /* axes that may not be tiled: they stand under a floor or a computed position */
 } Tiling;
 
 /* Dimensions as axes: those beyond the last axis are run by it; reduced ones keep their number. */
@@ -40,7 +41,8 @@ static void tile_read(const Scalar *read, void *context) {
         bool known = ix_range(ix, tiling->kernel->extent, &lo, &hi);
         if (!known || lo < 0 || hi >= read->node->extent[m]) entry->guarded |= dims;
         for (int t = 0; t < ix->n; t++) {
-            if (ix->term[t].kind == ATOM_FLOOR) tiling->fixed |= axes_of(tiling->kernel, ix_dims(ix->term[t].inner));
+            if (ix->term[t].kind == ATOM_FLOOR)
+                tiling->fixed |= axes_of(tiling->kernel, ix_dims(ix->term[t].inner));
             if (ix->term[t].kind == ATOM_VALUE) tiling->fixed |= dims;
         }
     }
@@ -64,7 +66,7 @@ static double tile_cost(const Tiling *tiling, int a, int m, int b, int n, int bu
     int sums = m * n * tiling->kernel->reductions.len;
     if (sums + live > budget) return 1e9;
     double cost = loads / (m * n) / 2;
-    if (cost < 0.5) cost = 0.5 + 0.1 * cost; /* two loads and two multiply-adds a cycle */
+    if (cost < 0.5) cost = 0.5 + 0.1 * cost;       /* two loads and two multiply-adds a cycle */
     if (sums < 8) cost += (8.0 / sums - 1) * 0.25; /* too few chains to hide the latency */
     return cost;
 }
@@ -73,7 +75,7 @@ static int64_t axis_extent(const ProgramPlan *program, const Kernel *kernel, int
     if (axis == BLOCK_AXIS) return program->blocks;
     int64_t extent = kernel->axis[axis];
     return axis == kernel->lane_axis && kernel->carrier == CARRY_DIM ? (extent + LANES - 1) / LANES
-                                                                    : extent;
+                                                                     : extent;
 }
 
 /* What a last, smaller tile costs on top. */
@@ -84,8 +86,10 @@ static double remainder_share(int64_t extent, int m) {
 
 static void set_tile(Kernel *kernel, int axis, int m) {
     if (axis < 0) return;
-    if (axis == BLOCK_AXIS) kernel->block_tile = m;
-    else kernel->tile[axis] = m;
+    if (axis == BLOCK_AXIS)
+        kernel->block_tile = m;
+    else
+        kernel->tile[axis] = m;
 }
 
 /* Elements that share a block of draws should stand in one tile. */

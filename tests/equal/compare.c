@@ -23,14 +23,15 @@ typedef struct Config {
     bool gradients, verbose, full;
 } Config;
 
-typedef struct Build { /* a unit, its compiled form and common values */
+typedef struct Build { /* a unit, common values, and the compiled form of one width */
     Arena *arena;
     const Config *config;
     Unit *unit;
+    Samples *samples;
+    Eval *eval; /* of all programs and both widths */
     int bytes;
     void *library;
     const GrModel *model;
-    Samples *samples;
     char *mem, *scratch;
     int faults;
 } Build;
@@ -270,9 +271,9 @@ static double rms_of(const double *values, int64_t count) {
     return count ? sqrt(sum / (double)count) : 0;
 }
 
-static Verdict result_compare(Build *b, Eval *eval, const Result *r, const GrBuffer *buffer) {
-    const double *expected = eval_node(eval, r->node), *scale = eval_magnitude(eval, r->node);
-    Verdict v = {.count = eval_count(eval, r->node)};
+static Verdict result_compare(Build *b, const Result *r, const GrBuffer *buffer) {
+    const double *scale = eval_magnitude(b->eval, r->node), *expected = eval_node(b->eval, r->node);
+    Verdict v = {.count = eval_count(b->eval, r->node)};
     double *moved = NULL, unit = b->bytes == 8 ? 1e-12 : 1e-5, rms = rms_of(expected, v.count);
     for (int64_t i = 0; i < v.count; i++) {
         int64_t example = r->node->per_example ? i / buffer->count : 0;
@@ -302,7 +303,7 @@ static Verdict result_compare(Build *b, Eval *eval, const Result *r, const GrBuf
     return v;
 }
 
-static void result_check(Build *b, Eval *eval, const GrProgram *compiled, const Result *r) {
+static void result_check(Build *b, const GrProgram *compiled, const Result *r) {
     const char *name = r->name ? r->name : r->target ? r->target->name : "stop";
     const char *shown =
         r->kind == RESULT_NEXT ? arena_printf(b->arena, "%s'", r->target->name) : name;
@@ -314,7 +315,7 @@ static void result_check(Build *b, Eval *eval, const GrProgram *compiled, const 
         b->faults++;
         return;
     }
-    Verdict v = result_compare(b, eval, r, buffer);
+    Verdict v = result_compare(b, r, buffer);
     b->faults += v.wrong > 0;
     if (v.wrong || v.kinks || b->config->verbose)
         printf("  %-8s %-28s %8lld elements, worst %.2g of the bound%s\n", compiled->name, shown,
@@ -361,14 +362,11 @@ static void program_check(Build *b, const char *name) {
         b->faults++;
         return;
     }
-    Arena *arena = arena_new();
-    Eval *eval = samples_eval(arena, b->samples);
     state_fill(b, compiled);
     program_run(b, compiled, false);
     for (int i = 0; i < program->results.len; i++)
-        result_check(b, eval, compiled, &program->results.at[i]);
+        result_check(b, compiled, &program->results.at[i]);
     split_check(b, compiled);
-    arena_free(arena);
 }
 
 static void gradient_report(const GradientReport *r, void *context) {
@@ -384,27 +382,49 @@ static void gradient_report(const GradientReport *r, void *context) {
 }
 
 /* The number of faults with numbers of `bytes` bytes; -1 where it could not be built. */
-static int check_width(const Config *config, int bytes) {
-    Build b = {.arena = arena_new(), .config = config, .bytes = bytes};
-    b.unit = unit_make(b.arena, config);
-    if (!b.unit || !library_open(&b)) return -1;
-    b.samples = samples_make(b.arena, b.unit, config->examples, config->seed);
-    b.mem = aligned_alloc(64, (size_t)(b.model->memory + 64) / 64 * 64);
-    b.scratch = aligned_alloc(64, (size_t)(b.model->scratch + 64) / 64 * 64);
-    if (!b.mem || !b.scratch) bug("no memory of %lld bytes", (long long)b.model->memory);
+static int check_width(Build *b, int bytes) {
+    b->bytes = bytes, b->faults = 0;
+    if (!library_open(b)) return -1;
+    b->mem = aligned_alloc(64, (size_t)(b->model->memory + 64) / 64 * 64);
+    b->scratch = aligned_alloc(64, (size_t)(b->model->scratch + 64) / 64 * 64);
+    if (!b->mem || !b->scratch) bug("no memory of %lld bytes", (long long)b->model->memory);
     static const char *const names[] = {"init", "step", "eval", "predict"};
     for (int i = 0; i < LENGTH(names); i++)
-        program_check(&b, names[i]);
-    if (bytes == 8 && config->gradients && unit_program(b.unit, "step")) {
-        int wrong = gradients_check(b.unit, config->seed, NULL, 2e8, gradient_report,
-                                    (void *)(uintptr_t)config);
-        b.faults += wrong > 0 ? wrong : 0;
+        program_check(b, names[i]);
+    free(b->mem);
+    free(b->scratch);
+    dlclose(b->library);
+    return b->faults;
+}
+
+static int gradient_faults(const Build *b) {
+    const Config *config = b->config;
+    if (!config->gradients || !unit_program(b->unit, "step")) return 0;
+    int wrong = gradients_check(b->unit, config->seed, NULL, 1e8, gradient_report,
+                                (void *)(uintptr_t)config);
+    return wrong > 0 ? wrong : 0;
+}
+
+/* The number of faults of the subject; -1 where it could not be built. */
+static int check(const Config *config) {
+    Build b = {.arena = arena_new(), .config = config};
+    b.unit = unit_make(b.arena, config);
+    if (!b.unit) return -1;
+    b.samples = samples_make(b.arena, b.unit, config->examples, config->seed);
+    b.eval = samples_eval(b.arena, b.samples);
+    int total = 0;
+    for (int bytes = 8; bytes >= 4; bytes -= 4) {
+        if (config->float_bits && config->float_bits != 8 * bytes) continue;
+        int faults = check_width(&b, bytes);
+        diag_flush();
+        if (faults >= 0 && bytes == 8) faults += gradient_faults(&b);
+        if (faults < 0) return -1;
+        printf("%s: float%d %s\n", config->subject, 8 * bytes, faults ? "differs" : "equal");
+        total += faults;
     }
-    free(b.mem);
-    free(b.scratch);
-    dlclose(b.library);
+    eval_free(b.eval);
     arena_free(b.arena);
-    return b.faults;
+    return total;
 }
 
 static int usage(void) {
@@ -450,17 +470,10 @@ int main(int argc, char **argv) {
     }
     if (!config.subject || config.examples < 1) return usage();
     if (config.full) config.examples = (config.examples + 15) / 16 * 16;
-    int total = 0;
-    for (int bytes = 8; bytes >= 4; bytes -= 4) {
-        if (config.float_bits && config.float_bits != 8 * bytes) continue;
-        int faults = check_width(&config, bytes);
+    int faults = check(&config);
+    if (faults < 0) {
         diag_flush();
-        printf("%s: float%d %s\n", config.subject, 8 * bytes,
-               faults < 0 ? "could not be built"
-               : faults   ? "differs"
-                          : "equal");
-        if (faults < 0) return 1;
-        total += faults;
+        printf("%s: could not be built\n", config.subject);
     }
-    return total ? 4 : 0;
+    return faults < 0 ? 1 : faults ? 4 : 0;
 }
