@@ -145,6 +145,19 @@ equal() {
         options="$options ${subject%% *}"
         subject=${subject#* }
     done
+    key=${subject%% = *}
+    case $key in
+    *[!a-z]*) ;; # an application or a file
+    *)
+        value=$(echo "${subject#* = }" | sed 's/[\\&|]/\\&/g')
+        if [ "$key" = transform ]; then
+            sed "s|-> tanh|-> $value|" tests/equal/template.gr >"$own/template.gr"
+        else
+            sed "/^train/,\$ { /^  $key  *=/d; s|^train.*|&\n  $key = $value| }" tests/equal/template.gr >"$own/template.gr"
+        fi
+        subject=$own/template.gr
+        ;;
+    esac
     # shellcheck disable=SC2086 # options are words
     $limit "$BUILD/gradus-equal" $options "$subject" >"$own/log" 2>&1
     verdict $? "equal: $1" "$own/log"

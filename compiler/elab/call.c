@@ -4,69 +4,59 @@
 #include "elab_internal.h"
 #include <string.h>
 
-static const char *stage_name(const Stage *s) { return s->decl ? s->decl->name : s->builtin; }
+static const char *stage_name(const Stage *s) {
+    return s->decl ? s->decl->name : s->builtin;
+}
 
-static Value *def_new(Elab *e, const Decl *decl, Name builtin, const Expr *site, Span at)
-{
+static Value *def_new(Elab *e, const Decl *decl, Name builtin, const Expr *site, Span at) {
     Value *v = value_new(e, VAL_DEF, at);
     Stage stage = {.decl = decl, .builtin = builtin, .site = site, .at = at};
     VEC_PUSH(e->arena, v->stages, stage);
     return v;
 }
 
-Value *def_value(Elab *e, const Decl *decl, const Expr *site, Span at)
-{
+Value *def_value(Elab *e, const Decl *decl, const Expr *site, Span at) {
     return def_new(e, decl, NULL, site, at);
 }
 
-Value *builtin_value(Elab *e, Name name, const Expr *site, Span at)
-{
+Value *builtin_value(Elab *e, Name name, const Expr *site, Span at) {
     return def_new(e, NULL, name, site, at);
 }
 
 /* ---- Which arguments are given */
-static int find_param(const Decl *decl, Name name)
-{
+static int find_param(const Decl *decl, Name name) {
     for (int i = 0; i < decl->params.len; i++)
-        if (decl->params.at[i].name == name)
-            return i;
+        if (decl->params.at[i].name == name) return i;
     return -1;
 }
 
-int stage_missing(const Stage *s, int supplied)
-{
-    if (!s->decl)
-        return builtin_draws(s->builtin) ? 0 : 1 - (supplied + s->given.len > 0);
+int stage_missing(const Stage *s, int supplied) {
+    if (!s->decl) return builtin_draws(s->builtin) ? 0 : 1 - (supplied + s->given.len > 0);
     bool filled[64] = {0};
     int n = s->decl->params.len < 64 ? s->decl->params.len : 64, missing = 0, at = 0;
     for (int i = 0; i < s->named.len; i++) {
         int p = find_param(s->decl, s->named.at[i].name);
-        if (p >= 0 && p < n)
-            filled[p] = true;
+        if (p >= 0 && p < n) filled[p] = true;
     }
     for (int left = supplied + s->given.len; left > 0 && at < n; at++)
-        if (!filled[at])
-            filled[at] = true, left--;
+        if (!filled[at]) filled[at] = true, left--;
     for (int i = 0; i < n; i++)
         missing += !filled[i] && !s->decl->params.at[i].value;
     return missing;
 }
 
-bool value_is_generator(const Value *v)
-{
+bool value_is_generator(const Value *v) {
     return v->kind == VAL_DEF && stage_missing(&v->stages.at[0], 0) == 0;
 }
 
-static void header_note(Elab *e, const Decl *decl)
-{
+static void header_note(Elab *e, const Decl *decl) {
     const char *text = "";
     for (int i = 0; i < decl->params.len; i++)
         text = arena_printf(e->arena, "%s%s%s", text, i ? ", " : "", decl->params.at[i].name);
     fail_note(e, decl->at, "`%s(%s)` is declared here", decl->name, text);
 }
 
-static bool match_named(Elab *e, const Stage *s, Value **arg)
-{
+static bool match_named(Elab *e, const Stage *s, Value **arg) {
     for (int i = 0; i < s->named.len; i++) {
         const Offer *o = &s->named.at[i];
         int p = find_param(s->decl, o->name);
@@ -84,8 +74,7 @@ static bool match_named(Elab *e, const Stage *s, Value **arg)
             if (fail(e, o->at, "E0401", "`%s` has no argument `%s`", stage_name(s), o->name)) {
                 Name near = name_nearest(o->name, names.at, (size_t)names.len);
                 header_note(e, s->decl);
-                if (near)
-                    fail_help(e, "did you mean `%s`?", near);
+                if (near) fail_help(e, "did you mean `%s`?", near);
             }
             return false;
         }
@@ -93,24 +82,25 @@ static bool match_named(Elab *e, const Stage *s, Value **arg)
     return true;
 }
 
-static void say_missing(Elab *e, const Stage *s, const Param *p, Span at, bool offered)
-{
-    if (offered && fail(e, at, "E0406", "`%s` wants a value; an initializer is offered fan_in and fan_out", stage_name(s))) {
-        fail_help(e, "to apply `%s` to the layer's value write `-> %s` after the layer", stage_name(s), stage_name(s));
+static void say_missing(Elab *e, const Stage *s, const Param *p, Span at, bool offered) {
+    if (offered &&
+        fail(e, at, "E0406", "`%s` wants a value; an initializer is offered fan_in and fan_out",
+             stage_name(s))) {
+        fail_help(e, "to apply `%s` to the layer's value write `-> %s` after the layer",
+                  stage_name(s), stage_name(s));
         header_note(e, s->decl);
-    } else if (!offered && fail(e, at, "E0405", "`%s` is not given its argument `%s`", stage_name(s), p->name))
+    } else if (!offered &&
+               fail(e, at, "E0405", "`%s` is not given its argument `%s`", stage_name(s), p->name))
         header_note(e, s->decl);
 }
 
 /* Leading values, then those given by position, go to the arguments that have no name yet. */
-static bool match(Elab *e, const Stage *s, Value **supplied, int n, Value **arg, Span at)
-{
+static bool match(Elab *e, const Stage *s, Value **supplied, int n, Value **arg, Span at) {
     const ParamList *params = &s->decl->params;
     bool offered = false;
     for (int i = 0; i < s->named.len; i++)
         offered = offered || s->named.at[i].value->fixed;
-    if (!match_named(e, s, arg))
-        return false;
+    if (!match_named(e, s, arg)) return false;
     int next = 0, total = n + s->given.len;
     for (int i = 0; i < total; i++) {
         bool named = next < params->len && arg[next];
@@ -120,11 +110,13 @@ static bool match(Elab *e, const Stage *s, Value **supplied, int n, Value **arg,
             while (next < params->len && arg[next])
                 next++;
         else if (named) {
-            fail(e, at, "E0403", "`%s` is given twice to `%s`", params->at[next].name, stage_name(s));
+            fail(e, at, "E0403", "`%s` is given twice to `%s`", params->at[next].name,
+                 stage_name(s));
             return false;
         }
         if (next >= params->len) {
-            if (fail(e, at, "E0402", "`%s` takes %d arguments, it is given %d", stage_name(s), params->len, total))
+            if (fail(e, at, "E0402", "`%s` takes %d arguments, it is given %d", stage_name(s),
+                     params->len, total))
                 header_note(e, s->decl);
             return false;
         }
@@ -139,29 +131,26 @@ static bool match(Elab *e, const Stage *s, Value **supplied, int n, Value **arg,
 }
 
 /* ---- Calling one stage */
-static void table_row(Elab *e, const Stage *s, Value *v, Name path, Span at)
-{
-    if (e->scope->table != e->uses.len || e->mode != MODE_EVAL || e->quiet)
-        return;
-    Node *node = v->kind == VAL_TENSOR ? v->node
-                 : v->kind == VAL_NUMBER && v->s->kind == SC_READ ? v->s->node : NULL;
-    if (!node)
-        return;
-    LayerRow row = {.path = path ? path : stage_name(s), .def = stage_name(s), .output = node, .at = at};
+static void table_row(Elab *e, const Stage *s, Value *v, Name path, Span at) {
+    if (e->scope->table != e->uses.len || e->mode != MODE_EVAL || e->quiet) return;
+    Node *node = v->kind == VAL_TENSOR                            ? v->node
+                 : v->kind == VAL_NUMBER && v->s->kind == SC_READ ? v->s->node
+                                                                  : NULL;
+    if (!node) return;
+    LayerRow row = {
+        .path = path ? path : stage_name(s), .def = stage_name(s), .output = node, .at = at};
     VEC_PUSH(e->arena, e->unit->layers, row);
 }
 
 /* In a chain a function of the language takes a whole value and gives one. */
-static Value *call_builtin(Elab *e, const Stage *s, Value **supplied, int n, Span at)
-{
+static Value *call_builtin(Elab *e, const Stage *s, Value **supplied, int n, Span at) {
     ValueList all = {0};
     Frame frame = *e->frame, *outer = e->frame;
     frame.anon_ok = true;
     frame.nanon = -1;
     for (int i = 0; i < n + s->given.len; i++) {
         Value *v = i < n ? supplied[i] : s->given.at[i - n];
-        if (v->kind == VAL_TENSOR)
-            frame.nlhs = 0;
+        if (v->kind == VAL_TENSOR) frame.nlhs = 0;
         VEC_PUSH(e->arena, all, v);
     }
     if (s->named.len && !s->named.at[0].value->fixed) {
@@ -175,16 +164,13 @@ static Value *call_builtin(Elab *e, const Stage *s, Value **supplied, int n, Spa
     return v;
 }
 
-static Value *call_stage(Elab *e, const Stage *s, Value **supplied, int n, Span at, Name path, Name hyper)
-{
-    if (!s->decl)
-        return call_builtin(e, s, supplied, n, at);
+static Value *call_stage(Elab *e, const Stage *s, Value **supplied, int n, Span at, Name path,
+                         Name hyper) {
+    if (!s->decl) return call_builtin(e, s, supplied, n, at);
     Value **arg = NEW_ARRAY(e->arena, Value *, s->decl->params.len + 1);
-    if (!match(e, s, supplied, n, arg, at))
-        return value_error(e);
+    if (!match(e, s, supplied, n, arg, at)) return value_error(e);
     for (int i = 0; i < s->decl->params.len; i++)
-        if (arg[i] && arg[i]->kind == VAL_ERROR)
-            return arg[i];
+        if (arg[i] && arg[i]->kind == VAL_ERROR) return arg[i];
     if (s->decl->kind == DECL_MODEL) {
         Value *v = model_call(e, s->decl, arg, at);
         table_row(e, s, v, s->decl->name, at);
@@ -193,16 +179,17 @@ static Value *call_stage(Elab *e, const Stage *s, Value **supplied, int n, Span 
     if (!path) {
         path = name_use(e, s->site, s->decl->name);
         size_t skip = e->scope->path ? strlen(e->scope->path) : 0;
-        hyper = e->scope->hyper == e->scope->path
-                    ? path : path_join(e->scope->hyper, name_of(path + skip + (skip && path[skip] == '.')));
+        hyper =
+            e->scope->hyper == e->scope->path
+                ? path
+                : path_join(e->scope->hyper, name_of(path + skip + (skip && path[skip] == '.')));
     }
     Value *v = run_decl(e, s->decl, arg, at, path, hyper);
     table_row(e, s, v, path, at);
     return v;
 }
 
-Value *apply(Elab *e, Value *def, Value **supplied, int n, Span at, Name path, Name hyper)
-{
+Value *apply(Elab *e, Value *def, Value **supplied, int n, Span at, Name path, Name hyper) {
     Value *v = NULL;
     if (n == 1 && supplied[0]->kind == VAL_TUPLE) {
         n = supplied[0]->items.len;
@@ -211,24 +198,23 @@ Value *apply(Elab *e, Value *def, Value **supplied, int n, Span at, Name path, N
     for (int i = 0; i < def->stages.len; i++) {
         const Stage *s = &def->stages.at[i];
         bool alone = def->stages.len == 1;
-        Name step = alone || !path || !s->decl ? path : name_printf("%s.%s%d", path, s->decl->name, i + 1);
+        Name step =
+            alone || !path || !s->decl ? path : name_printf("%s.%s%d", path, s->decl->name, i + 1);
         v = call_stage(e, s, supplied, n, at.file && i == 0 && !s->at.file ? at : s->at, step,
-                       alone || !hyper || !s->decl ? hyper : name_printf("%s.%s%d", hyper, s->decl->name, i + 1));
-        if (v->kind == VAL_ERROR)
-            return v;
+                       alone || !hyper || !s->decl
+                           ? hyper
+                           : name_printf("%s.%s%d", hyper, s->decl->name, i + 1));
+        if (v->kind == VAL_ERROR) return v;
         supplied = &v, n = 1;
-        if (v->kind == VAL_TUPLE)
-            n = v->items.len, supplied = v->items.at;
+        if (v->kind == VAL_TUPLE) n = v->items.len, supplied = v->items.at;
     }
     return v;
 }
 
 /* Calling what a local name holds: named arguments are offers, taken by defs that declare them. A
  * number or a tensor stands for itself, so that `init = 0` is an initializer. */
-Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at)
-{
-    if (def->kind != VAL_DEF)
-        return def;
+Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at) {
+    if (def->kind != VAL_DEF) return def;
     Value *copy = value_new(e, VAL_DEF, def->at);
     *copy = *def;
     memset(&copy->stages, 0, sizeof copy->stages);
@@ -244,8 +230,7 @@ Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at)
 }
 
 /* ---- Call expressions */
-static bool call_args(Elab *e, const Expr *x, Stage *stage, bool offers)
-{
+static bool call_args(Elab *e, const Expr *x, Stage *stage, bool offers) {
     bool ok = true;
     for (int i = 0; i < x->args.len; i++) {
         const Arg *a = &x->args.at[i];
@@ -267,37 +252,31 @@ static bool call_args(Elab *e, const Expr *x, Stage *stage, bool offers)
     return ok;
 }
 
-static Value *call_local(Elab *e, const Expr *x, Value *local)
-{
+static Value *call_local(Elab *e, const Expr *x, Value *local) {
     Stage args = {0};
-    if (!call_args(e, x, &args, true))
-        return value_error(e);
+    if (!call_args(e, x, &args, true)) return value_error(e);
     if (local->kind != VAL_DEF && args.given.len) {
         fail(e, x->at, "E0416", "%s cannot be called", value_text(e, local));
         return value_error(e);
     }
-    if (!args.given.len)
-        return apply_init(e, local, args.named.at, args.named.len, x->at);
+    if (!args.given.len) return apply_init(e, local, args.named.at, args.named.len, x->at);
     return apply(e, local, args.given.at, args.given.len, x->at, NULL, NULL);
 }
 
-static bool constant_args(const Stage *s)
-{
+static bool constant_args(const Stage *s) {
     for (int i = 0; i < s->given.len; i++) {
         const Value *v = s->given.at[i];
-        if (v->kind == VAL_TENSOR || v->kind == VAL_FAMILY || (v->kind == VAL_NUMBER && v->s->per_example) ||
-            (v->kind == VAL_NUMBER && v->s->dims))
+        if (v->kind == VAL_TENSOR || v->kind == VAL_FAMILY ||
+            (v->kind == VAL_NUMBER && v->s->per_example) || (v->kind == VAL_NUMBER && v->s->dims))
             return false;
     }
     return true;
 }
 
-Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable)
-{
+Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable) {
     Name name = x->base->kind == EXPR_NAME ? x->base->name : NULL;
     Value *local = name ? find_value(e, name) : NULL;
-    if (local)
-        return call_local(e, x, local);
+    if (local) return call_local(e, x, local);
     Value *base = name && strcmp(name, "none") ? eval(e, x->base) : value_error(e);
     if (base->kind != VAL_DEF) {
         if (!name || base->kind != VAL_ERROR)
@@ -321,42 +300,38 @@ Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable)
         }
         return builtin_call(e, name, args.at, args.len, x->at);
     }
-    if (!call_args(e, x, stage, false))
-        return value_error(e);
+    if (!call_args(e, x, stage, false)) return value_error(e);
     bool wants_value = stage->decl && stage->decl->params.len && !stage->decl->params.at[0].value;
-    if (callable || (delay && (!wants_value || constant_args(stage))))
-        return base;
+    if (callable || (delay && (!wants_value || constant_args(stage)))) return base;
     if (stage_missing(stage, 0) > 0 && stage->decl)
         return base; /* the place where it stands supplies the rest */
     return apply(e, base, NULL, 0, x->at, NULL, NULL);
 }
 
-Value *eval_callable(Elab *e, const Expr *x)
-{
+Value *eval_callable(Elab *e, const Expr *x) {
     if (x->kind == EXPR_CALL) {
         Value *local = x->base->kind == EXPR_NAME ? find_value(e, x->base->name) : NULL;
         return local ? eval_arg(e, x) : eval_call(e, x, true, true);
     }
-    if (x->kind != EXPR_CHAIN)
-        return eval_arg(e, x);
+    if (x->kind != EXPR_CHAIN) return eval_arg(e, x);
     Value *a = eval_callable(e, x->a), *b = eval_callable(e, x->b);
-    if (a->kind != VAL_DEF || b->kind != VAL_DEF)
-        return a->kind == VAL_ERROR ? a : b;
+    if (a->kind != VAL_DEF || b->kind != VAL_DEF) return a->kind == VAL_ERROR ? a : b;
     Value *chain = value_new(e, VAL_DEF, x->at);
     for (int i = 0; i < a->stages.len + b->stages.len; i++)
-        VEC_PUSH(e->arena, chain->stages, i < a->stages.len ? a->stages.at[i] : b->stages.at[i - a->stages.len]);
+        VEC_PUSH(e->arena, chain->stages,
+                 i < a->stages.len ? a->stages.at[i] : b->stages.at[i - a->stages.len]);
     return chain;
 }
 
-Value *eval_chain(Elab *e, const Expr *x)
-{
+Value *eval_chain(Elab *e, const Expr *x) {
     Value *a = x->a->kind == EXPR_CHAIN ? eval_chain(e, x->a) : eval_arg(e, x->a);
     Value *b = eval_callable(e, x->b);
-    if (a->kind == VAL_ERROR || b->kind == VAL_ERROR)
-        return value_error(e);
+    if (a->kind == VAL_ERROR || b->kind == VAL_ERROR) return value_error(e);
     if (b->kind != VAL_DEF) {
-        if (fail(e, x->b->at, "E0416", "`->` gives its value to a def, this is %s", value_text(e, b)))
-            fail_help(e, "on the right of `->` stands a def or a call with its first argument missing");
+        if (fail(e, x->b->at, "E0416", "`->` gives its value to a def, this is %s",
+                 value_text(e, b)))
+            fail_help(
+                e, "on the right of `->` stands a def or a call with its first argument missing");
         return value_error(e);
     }
     if (a->kind == VAL_DEF) {

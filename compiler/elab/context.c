@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-Elab *elab_new(Arena *arena, const Module *module)
-{
+Elab *elab_new(Arena *arena, const Module *module) {
     Elab *e = NEW(arena, Elab);
     e->arena = arena;
     e->module = module;
@@ -16,9 +15,9 @@ Elab *elab_new(Arena *arena, const Module *module)
     e->unit = NEW(arena, Unit);
     e->unit->arena = arena;
     e->unit->graph = e->g;
-    Map *maps[] = {&e->params, &e->states, &e->fits, &e->settable, &e->site_names, &e->ordinals,
-                   &e->visits, &e->has_params, &e->member_values, &e->metrics,
-                   &e->targets};
+    Map *maps[] = {&e->params,        &e->states,   &e->fits,   &e->settable,
+                   &e->site_names,    &e->ordinals, &e->visits, &e->has_params,
+                   &e->member_values, &e->metrics,  &e->targets};
     for (int i = 0; i < LENGTH(maps); i++)
         map_init(maps[i], arena);
     e->scope = scope_new(e, NULL, NULL, NULL);
@@ -29,23 +28,19 @@ Elab *elab_new(Arena *arena, const Module *module)
 
 /* ---- Messages. The place shown first is the innermost one in the user's own text; a place inside
  * the library follows as a note. */
-static bool in_library(Span at)
-{
+static bool in_library(Span at) {
     const Source *source = source_get(at.file);
     return !source || source->library;
 }
 
-static void note_uses(Elab *e, int below)
-{
+static void note_uses(Elab *e, int below) {
     for (int i = below - 1, shown = 0; i >= 0 && shown < 8; i--, shown++)
         diag_note(e->uses.at[i].at, "in the use of `%s` here", e->uses.at[i].decl->name);
 }
 
-bool fail(Elab *e, Span at, const char *code, const char *format, ...)
-{
+bool fail(Elab *e, Span at, const char *code, const char *format, ...) {
     e->failed++;
-    if (e->quiet)
-        return false;
+    if (e->quiet) return false;
     va_list args;
     va_start(args, format);
     char text[1024];
@@ -55,8 +50,7 @@ bool fail(Elab *e, Span at, const char *code, const char *format, ...)
     Span place = at;
     while (in_library(place) && use > 0)
         place = e->uses.at[--use].at;
-    if (in_library(place))
-        place = at, use = e->uses.len;
+    if (in_library(place)) place = at, use = e->uses.len;
     diag_error(place, code, "%s", text);
     if (use < e->uses.len && at.file)
         diag_note(at, "inside `%s`, here", e->uses.at[e->uses.len - 1].decl->name);
@@ -64,10 +58,8 @@ bool fail(Elab *e, Span at, const char *code, const char *format, ...)
     return true;
 }
 
-void fail_note(Elab *e, Span at, const char *format, ...)
-{
-    if (e->quiet || !at.file)
-        return;
+void fail_note(Elab *e, Span at, const char *format, ...) {
+    if (e->quiet || !at.file) return;
     va_list args;
     va_start(args, format);
     char text[512];
@@ -76,10 +68,8 @@ void fail_note(Elab *e, Span at, const char *format, ...)
     diag_note(at, "%s", text);
 }
 
-void fail_help(Elab *e, const char *format, ...)
-{
-    if (e->quiet)
-        return;
+void fail_help(Elab *e, const char *format, ...) {
+    if (e->quiet) return;
     va_list args;
     va_start(args, format);
     char text[512];
@@ -88,14 +78,12 @@ void fail_help(Elab *e, const char *format, ...)
     diag_help("%s", text);
 }
 
-void unavailable(Elab *e, Span at, const char *what)
-{
+void unavailable(Elab *e, Span at, const char *what) {
     fail(e, at, "E0590", "%s is not available yet", what);
 }
 
 /* ---- Dimensions: numbers that are bound now, whatever expression or def they belong to. */
-int dim_new(Elab *e, int64_t extent, Span at)
-{
+int dim_new(Elab *e, int64_t extent, Span at) {
     for (int d = 0; d < LIVE_DIMS; d++)
         if (!(e->dims_used >> d & 1)) {
             e->dims_used |= 1u << d;
@@ -106,10 +94,11 @@ int dim_new(Elab *e, int64_t extent, Span at)
     return -1;
 }
 
-void dim_free(Elab *e, int dim) { e->dims_used &= ~(1u << dim); }
+void dim_free(Elab *e, int dim) {
+    e->dims_used &= ~(1u << dim);
+}
 
-const char *shape_text(Elab *e, int rank, const int64_t *extent)
-{
+const char *shape_text(Elab *e, int rank, const int64_t *extent) {
     const char *text = "[";
     for (int i = 0; i < rank; i++)
         text = arena_printf(e->arena, "%s%s%lld", text, i ? ", " : "", (long long)extent[i]);
@@ -117,8 +106,7 @@ const char *shape_text(Elab *e, int rank, const int64_t *extent)
 }
 
 /* ---- Scopes and leaves */
-Scope *scope_new(Elab *e, const Decl *decl, Name path, Name hyper)
-{
+Scope *scope_new(Elab *e, const Decl *decl, Name path, Name hyper) {
     Scope *s = NEW(e->arena, Scope);
     s->decl = decl;
     s->path = path;
@@ -132,25 +120,23 @@ Scope *scope_new(Elab *e, const Decl *decl, Name path, Name hyper)
     return s;
 }
 
-Frame frame_new(void) { return (Frame){.anon_ok = true, .nanon = -1}; }
+Frame frame_new(void) {
+    return (Frame){.anon_ok = true, .nanon = -1};
+}
 
-Node *hyper_leaf(Elab *e, const char *name)
-{
+Node *hyper_leaf(Elab *e, const char *name) {
     return graph_leaf(e->g, NODE_HYPER, name_of(name), false, 0, NULL, 0, (Span){0});
 }
 
-Value *hyper_value(Elab *e, const char *name, Span at)
-{
+Value *hyper_value(Elab *e, const char *name, Span at) {
     return value_scalar(e, sc_read(e->g, hyper_leaf(e, name), NULL, NULL), at);
 }
 
-Node *live_leaf(Elab *e)
-{
+Node *live_leaf(Elab *e) {
     return graph_leaf(e->g, NODE_INPUT, name_of("live"), true, 0, NULL, 0, (Span){0});
 }
 
-uint32_t hash_place(const char *text)
-{
+uint32_t hash_place(const char *text) {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (; *text; text++)
         hash = (hash ^ (unsigned char)*text) * 16777619u;
@@ -158,8 +144,7 @@ uint32_t hash_place(const char *text)
 }
 
 /* ---- Hyperparameters that `--set PATH=…` may change */
-static void find_set(const Scalar *read, void *context)
-{
+static void find_set(const Scalar *read, void *context) {
     const Node *node = read->node; /* a metric is no choice of the user's either */
     if (node->kind == NODE_HYPER && (!strncmp(node->name, "set:", 4) || strchr(node->name, '.')))
         *(bool *)context = true;
@@ -167,38 +152,37 @@ static void find_set(const Scalar *read, void *context)
         sc_reads(node->body, find_set, context);
 }
 
-double scalar_at_start(const Scalar *s)
-{
+double scalar_at_start(const Scalar *s) {
     switch (s->kind) {
-    case SC_CONST: return s->value;
+    case SC_CONST:
+        return s->value;
     case SC_READ:
         if (s->node->kind == NODE_COMP && s->node->rank == 0 && s->node->reduce == RED_NONE)
             return scalar_at_start(s->node->body);
         return s->node->kind == NODE_HYPER && !strncmp(s->node->name, "set:", 4) ? NAN
                : s->node->kind == NODE_HYPER && s->node->name == name_of("step") ? 1
-               : s->node->kind == NODE_HYPER && (s->node->name == name_of("epoch") ||
-                                                 s->node->name == name_of("progress")) ? 0
-                                                                                       : NAN;
+               : s->node->kind == NODE_HYPER &&
+                       (s->node->name == name_of("epoch") || s->node->name == name_of("progress"))
+                   ? 0
+                   : NAN;
     case SC_OP: {
         double v[3] = {0};
         for (int i = 0; i < op_info[s->op].arity; i++)
             v[i] = scalar_at_start(s->arg[i]);
         return op_info[s->op].value(v[0], v[1], v[2]);
     }
-    default: return NAN;
+    default:
+        return NAN;
     }
 }
 
-Value *settable_value(Elab *e, Value *v, Name path)
-{
+Value *settable_value(Elab *e, Value *v, Name path) {
     if (v->kind != VAL_NUMBER || v->truth || v->fixed || !path || v->s->dims ||
         (!v->known && !v->s->wide))
         return v;
     bool already = false;
-    if (v->s->reads)
-        sc_reads(v->s, find_set, &already);
-    if (already)
-        return v;
+    if (v->s->reads) sc_reads(v->s, find_set, &already);
+    if (already) return v;
     const char *name = arena_printf(e->arena, "set:%s", path);
     const Scalar *set = sc_read(e->g, hyper_leaf(e, name), NULL, NULL);
     const Scalar *given = sc_op(e->g, OP_EQ, set, set, NULL); /* not NaN */

@@ -5,24 +5,29 @@
 #include <math.h>
 #include <string.h>
 
-static int64_t floor_div(int64_t a, int64_t k) { return a / k - (a % k != 0 && (a < 0) != (k < 0)); }
+static int64_t floor_div(int64_t a, int64_t k) {
+    return a / k - (a % k != 0 && (a < 0) != (k < 0));
+}
 
-static bool overflow(Elab *e, const Expr *x)
-{
+static bool overflow(Elab *e, const Expr *x) {
     fail(e, x->at, "E0309", "an integer here does not fit in 52 bits");
     return false;
 }
 
-static bool extent_binary(Elab *e, const Expr *x, int64_t *out)
-{
+static bool extent_binary(Elab *e, const Expr *x, int64_t *out) {
     int64_t a, b;
-    if (!extent_eval(e, x->a, &a) || !extent_eval(e, x->b, &b))
-        return false;
+    if (!extent_eval(e, x->a, &a) || !extent_eval(e, x->b, &b)) return false;
     bool bad = false;
     switch (x->name[0]) {
-    case '+': bad = __builtin_add_overflow(a, b, out); break;
-    case '-': bad = __builtin_sub_overflow(a, b, out); break;
-    case '*': bad = __builtin_mul_overflow(a, b, out); break;
+    case '+':
+        bad = __builtin_add_overflow(a, b, out);
+        break;
+    case '-':
+        bad = __builtin_sub_overflow(a, b, out);
+        break;
+    case '*':
+        bad = __builtin_mul_overflow(a, b, out);
+        break;
     case '/':
     case '%':
         if (b == 0) {
@@ -37,18 +42,17 @@ static bool extent_binary(Elab *e, const Expr *x, int64_t *out)
         *out = bad ? 0 : (int64_t)power;
         break;
     }
-    default: fail(e, x->at, "E0311", "a comparison is not an extent"); return false;
+    default:
+        fail(e, x->at, "E0311", "a comparison is not an extent");
+        return false;
     }
     return bad || *out > (int64_t)1 << 52 || *out < -((int64_t)1 << 52) ? overflow(e, x) : true;
 }
 
-static bool extent_number(Elab *e, const Expr *x, int64_t *out)
-{
+static bool extent_number(Elab *e, const Expr *x, int64_t *out) {
     Value *v = eval_number(e, x);
-    if (v->kind != VAL_NUMBER)
-        return false;
-    if (value_integer(v, out))
-        return true;
+    if (v->kind != VAL_NUMBER) return false;
+    if (value_integer(v, out)) return true;
     if (v->known)
         fail(e, x->at, "E0311", "an extent is a whole number, this is %.10g", v->num);
     else if (fail(e, x->at, "E0311", "an extent must be known at compile time"))
@@ -56,10 +60,8 @@ static bool extent_number(Elab *e, const Expr *x, int64_t *out)
     return false;
 }
 
-bool extent_eval(Elab *e, const Expr *x, int64_t *out)
-{
-    if (!x)
-        return false;
+bool extent_eval(Elab *e, const Expr *x, int64_t *out) {
+    if (!x) return false;
     if (x->kind == EXPR_NAME) {
         const Extents *extents = extents_find(e, x->name);
         if (extents && !extents->pack && !find_value(e, x->name)) {
@@ -67,7 +69,9 @@ bool extent_eval(Elab *e, const Expr *x, int64_t *out)
             return true;
         }
         if (extents && extents->pack) {
-            fail(e, x->at, "E0308", "`%s...` stands for several dimensions; `count[%s...]` is their product", x->name, x->name);
+            fail(e, x->at, "E0308",
+                 "`%s...` stands for several dimensions; `count[%s...]` is their product", x->name,
+                 x->name);
             return false;
         }
         return extent_number(e, x, out);
@@ -81,20 +85,16 @@ bool extent_eval(Elab *e, const Expr *x, int64_t *out)
     }
     if (x->kind == EXPR_IF) {
         int truth = static_truth(e, x->a);
-        if (truth >= 0)
-            return extent_eval(e, truth ? x->b : x->c, out);
+        if (truth >= 0) return extent_eval(e, truth ? x->b : x->c, out);
     }
     return extent_number(e, x, out);
 }
 
 /* ---- Coordinates */
-static const Ix *ix_of_value(Elab *e, const Expr *x, Value *v)
-{
+static const Ix *ix_of_value(Elab *e, const Expr *x, Value *v) {
     int64_t c;
-    if (v->kind != VAL_NUMBER)
-        return NULL;
-    if (value_integer(v, &c))
-        return ix_const(e->g, c);
+    if (v->kind != VAL_NUMBER) return NULL;
+    if (value_integer(v, &c)) return ix_const(e->g, c);
     if (v->known) {
         fail(e, x->at, "E0315", "a coordinate is a whole number, this is %.10g", v->num);
         return NULL;
@@ -109,34 +109,30 @@ static const Ix *ix_of_value(Elab *e, const Expr *x, Value *v)
     return s->kind == SC_INDEX ? s->ix : ix_value(e->g, s);
 }
 
-static const Ix *ix_name(Elab *e, const Expr *x)
-{
+static const Ix *ix_name(Elab *e, const Expr *x) {
     const Bind *b = bind_find(e, x->name);
     if (b && b->pack) {
         fail(e, x->at, "E0308", "`%s` stands for several indices: write `%s...`", x->name, x->name);
         return NULL;
     }
-    if (b && b->known)
-        return ix_dim(e->g, b->dim[0]);
+    if (b && b->known) return ix_dim(e->g, b->dim[0]);
     const Extents *extents = find_value(e, x->name) ? NULL : extents_find(e, x->name);
-    if (extents && !extents->pack)
-        return ix_const(e->g, extents->ext[0]);
+    if (extents && !extents->pack) return ix_const(e->g, extents->ext[0]);
     return ix_of_value(e, x, eval_number(e, x));
 }
 
-static const Ix *ix_binary(Elab *e, const Expr *x)
-{
+static const Ix *ix_binary(Elab *e, const Expr *x) {
     const Ix *a = ix_expr(e, x->a), *b = a ? ix_expr(e, x->b) : NULL;
-    if (!b)
-        return NULL;
+    if (!b) return NULL;
     int64_t ca = 0, cb = 0;
     bool ka = ix_is_const(a, &ca), kb = ix_is_const(b, &cb);
     switch (x->name[0]) {
-    case '+': return ix_add(e->g, a, b);
-    case '-': return ix_sub(e->g, a, b);
+    case '+':
+        return ix_add(e->g, a, b);
+    case '-':
+        return ix_sub(e->g, a, b);
     case '*':
-        if (ka || kb)
-            return ix_scale(e->g, ka ? b : a, ka ? ca : cb);
+        if (ka || kb) return ix_scale(e->g, ka ? b : a, ka ? ca : cb);
         break;
     case '/':
     case '%':
@@ -145,19 +141,25 @@ static const Ix *ix_binary(Elab *e, const Expr *x)
             return NULL;
         }
         if (kb && cb > 0)
-            return x->name[0] == '/' ? ix_div(e->g, a, cb, e->extent) : ix_mod(e->g, a, cb, e->extent);
+            return x->name[0] == '/' ? ix_div(e->g, a, cb, e->extent)
+                                     : ix_mod(e->g, a, cb, e->extent);
         break;
-    default: break;
+    default:
+        break;
     }
-    Value *va = value_scalar(e, sc_index(e->g, a), x->at), *vb = value_scalar(e, sc_index(e->g, b), x->at);
-    Op op = x->name[0] == '*' ? OP_MUL : x->name[0] == '/' ? OP_DIV : x->name[0] == '%' ? OP_MOD : OP_POW;
+    Value *va = value_scalar(e, sc_index(e->g, a), x->at),
+          *vb = value_scalar(e, sc_index(e->g, b), x->at);
+    Op op = x->name[0] == '*'   ? OP_MUL
+            : x->name[0] == '/' ? OP_DIV
+            : x->name[0] == '%' ? OP_MOD
+                                : OP_POW;
     return ix_of_value(e, x, num_op(e, op, va, vb, NULL, x->at));
 }
 
-const Ix *ix_expr(Elab *e, const Expr *x)
-{
+const Ix *ix_expr(Elab *e, const Expr *x) {
     switch (x->kind) {
-    case EXPR_NAME: return ix_name(e, x);
+    case EXPR_NAME:
+        return ix_name(e, x);
     case EXPR_UNARY:
         if (x->name[0] == '-') {
             const Ix *a = ix_expr(e, x->a);
@@ -165,16 +167,15 @@ const Ix *ix_expr(Elab *e, const Expr *x)
         }
         break;
     case EXPR_BINARY:
-        if (!x->name[1] && strchr("+-*/%^", x->name[0]))
-            return ix_binary(e, x);
+        if (!x->name[1] && strchr("+-*/%^", x->name[0])) return ix_binary(e, x);
         break;
     case EXPR_IF: {
         int truth = static_truth(e, x->a);
-        if (truth >= 0)
-            return ix_expr(e, truth ? x->b : x->c);
+        if (truth >= 0) return ix_expr(e, truth ? x->b : x->c);
         break;
     }
-    default: break;
+    default:
+        break;
     }
     return ix_of_value(e, x, eval_number(e, x));
 }

@@ -4,44 +4,37 @@
 #include "elab_internal.h"
 #include <string.h>
 
-static bool known_set(Name name)
-{
+static bool known_set(Name name) {
     return !strcmp(name, "train") || !strcmp(name, "validation") || !strcmp(name, "test");
 }
 
-static int find_set(const Elab *e, Name name)
-{
+static int find_set(const Elab *e, Name name) {
     for (int i = 0; i < e->unit->sets.len; i++)
-        if (e->unit->sets.at[i].name == name)
-            return i;
+        if (e->unit->sets.at[i].name == name) return i;
     return -1;
 }
 
 /* ---- Files */
-static bool same_source(const DataSource *a, const DataSource *b)
-{
-    if (a->format != b->format || a->files[0] != b->files[0] || a->files[1] != b->files[1] || a->embed != b->embed ||
-        a->columns.len != b->columns.len)
+static bool same_source(const DataSource *a, const DataSource *b) {
+    if (a->format != b->format || a->files[0] != b->files[0] || a->files[1] != b->files[1] ||
+        a->embed != b->embed || a->columns.len != b->columns.len)
         return false;
     for (int i = 0; i < a->columns.len; i++)
-        if (a->columns.at[i].name != b->columns.at[i].name || a->columns.at[i].column != b->columns.at[i].column)
+        if (a->columns.at[i].name != b->columns.at[i].name ||
+            a->columns.at[i].column != b->columns.at[i].column)
             return false;
     return true;
 }
 
-static bool bound_name(Elab *e, Name name)
-{
+static bool bound_name(Elab *e, Name name) {
     for (int i = 0; i < e->unit->inputs.len; i++)
-        if (e->unit->inputs.at[i]->name == name)
-            return true;
+        if (e->unit->inputs.at[i]->name == name) return true;
     for (int i = 0; i < e->unit->outputs.len; i++)
-        if (e->unit->outputs.at[i] == name)
-            return true;
+        if (e->unit->outputs.at[i] == name) return true;
     return false;
 }
 
-static void take_column(Elab *e, DataSource *s, const Arg *a)
-{
+static void take_column(Elab *e, DataSource *s, const Arg *a) {
     if (a->value->kind == EXPR_NAME && a->name == name_of("embed")) {
         s->embed = !strcmp(a->value->name, "true");
         return;
@@ -56,10 +49,10 @@ static void take_column(Elab *e, DataSource *s, const Arg *a)
             VEC_PUSH(e->arena, names, e->unit->inputs.at[i]->name);
         for (int i = 0; i < e->unit->outputs.len; i++)
             VEC_PUSH(e->arena, names, e->unit->outputs.at[i]);
-        if (fail(e, a->at, "E0521", "`%s` is no input or output of model `%s`", a->name, e->model->name)) {
+        if (fail(e, a->at, "E0521", "`%s` is no input or output of model `%s`", a->name,
+                 e->model->name)) {
             Name near = name_nearest(a->name, names.at, (size_t)names.len);
-            if (near)
-                fail_help(e, "did you mean `%s`?", near);
+            if (near) fail_help(e, "did you mean `%s`?", near);
         }
         return;
     }
@@ -67,16 +60,19 @@ static void take_column(Elab *e, DataSource *s, const Arg *a)
     VEC_PUSH(e->arena, s->columns, c);
 }
 
-static int source_of(Elab *e, const Expr *x)
-{
+static int source_of(Elab *e, const Expr *x) {
     DataSource s = {.at = x->at};
     const char *format = x->kind == EXPR_CALL && x->base->kind == EXPR_NAME ? x->base->name : "";
     int files = 0, wanted = 2;
     if (!strcmp(format, "csv"))
         s.format = FORMAT_CSV, wanted = 1;
     else if (strcmp(format, "idx")) {
-        if (fail(e, x->at, "E0522", "a set comes from `idx(\"images\", \"labels\")` or `csv(\"file\", name = \"column\")`"))
-            fail_help(e, "or it is taken from another: `validation = train when example.number >= 55000`");
+        if (fail(e, x->at, "E0522",
+                 "a set comes from `idx(\"images\", \"labels\")` or `csv(\"file\", name = "
+                 "\"column\")`"))
+            fail_help(
+                e,
+                "or it is taken from another: `validation = train when example.number >= 55000`");
         return -1;
     }
     for (int i = 0; i < x->args.len; i++) {
@@ -84,7 +80,8 @@ static int source_of(Elab *e, const Expr *x)
         if (a->name)
             take_column(e, &s, a);
         else if (a->value->kind != EXPR_STRING || files == wanted) {
-            fail(e, a->at, "E0520", "`%s` takes %d file name%s", format, wanted, wanted == 1 ? "" : "s");
+            fail(e, a->at, "E0520", "`%s` takes %d file name%s", format, wanted,
+                 wanted == 1 ? "" : "s");
             return -1;
         } else
             s.files[files++] = name_of(a->value->text);
@@ -94,15 +91,13 @@ static int source_of(Elab *e, const Expr *x)
         return -1;
     }
     for (int i = 0; i < e->unit->sources.len; i++)
-        if (same_source(&s, &e->unit->sources.at[i]))
-            return i;
+        if (same_source(&s, &e->unit->sources.at[i])) return i;
     VEC_PUSH(e->arena, e->unit->sources, s);
     return e->unit->sources.len - 1;
 }
 
 /* ---- Sets */
-static int split_program(Elab *e, Name set, const Expr *condition)
-{
+static int split_program(Elab *e, Name set, const Expr *condition) {
     Mode mode = e->mode;
     e->mode = MODE_SPLIT;
     Scope *outer = e->scope;
@@ -114,8 +109,7 @@ static int split_program(Elab *e, Name set, const Expr *condition)
     e->frame = outer_frame;
     e->scope = outer;
     e->mode = mode;
-    if (v->kind != VAL_NUMBER)
-        return -1;
+    if (v->kind != VAL_NUMBER) return -1;
     const Scalar *s = sc_op(e->g, OP_SELECT, v->s, sc_const(e->g, 1), sc_const(e->g, 0));
     Node *node = graph_map(e->g, 0, NULL, s, NULL, condition->at);
     Program *p = program_new(e, PROGRAM_SPLIT, arena_printf(e->arena, "split:%s", set));
@@ -123,8 +117,7 @@ static int split_program(Elab *e, Name set, const Expr *condition)
     return e->unit->programs.len - 1;
 }
 
-static void set_from(Elab *e, const Stmt *key)
-{
+static void set_from(Elab *e, const Stmt *key) {
     const Expr *x = key->value;
     Name name = key->targets.at[0].name;
     DataSet set = {.name = name, .source = -1, .taken_from = -1, .split = -1};
@@ -137,27 +130,23 @@ static void set_from(Elab *e, const Stmt *key)
         }
         set.source = e->unit->sets.at[set.taken_from].source;
         set.split = split_program(e, name, x->b);
-        if (set.split < 0)
-            return;
+        if (set.split < 0) return;
     } else
         set.source = source_of(e, x);
-    if (set.source >= 0)
-        VEC_PUSH(e->arena, e->unit->sets, set);
+    if (set.source >= 0) VEC_PUSH(e->arena, e->unit->sets, set);
 }
 
-void data_elaborate(Elab *e)
-{
-    if (!e->data)
-        return;
+void data_elaborate(Elab *e) {
+    if (!e->data) return;
     for (int pass = 0; pass < 2; pass++) /* files first, whatever the order of the keys */
         for (int i = 0; i < e->data->body.len; i++) {
             const Stmt *key = e->data->body.at[i];
             Name name = key->targets.len ? key->targets.at[0].name : NULL;
-            if (!name || !key->value || (key->value->kind == EXPR_WHEN) != pass)
-                continue;
+            if (!name || !key->value || (key->value->kind == EXPR_WHEN) != pass) continue;
             if (!known_set(name)) {
                 if (pass == 0 || key->value->kind == EXPR_WHEN)
-                    fail(e, key->targets.at[0].at, "E0501", "a set is `train`, `validation` or `test`, not `%s`", name);
+                    fail(e, key->targets.at[0].at, "E0501",
+                         "a set is `train`, `validation` or `test`, not `%s`", name);
             } else
                 set_from(e, key);
         }

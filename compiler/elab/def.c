@@ -1,158 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Runs the body of a def: binds the header to the arguments, then its statements in order.
- * Needs front. Parameters, states and updates are state.c's. */
+ * Runs the body of a def: its statements in order, in names of its own.
+ * Needs front. Headers are header.c's; parameters, states and updates are state.c's. */
 #include "elab_internal.h"
 #include <string.h>
 
-/* ---- Headers */
-static const char *header_text(Elab *e, const Param *p)
-{
-    const char *text = arena_printf(e->arena, "%s[", p->name);
-    for (int i = 0; i < p->indices.len; i++) {
-        const Index *x = &p->indices.at[i];
-        const char *part = x->name ? x->name : x->extent && x->extent->kind == EXPR_NUMBER
-                                                   ? arena_printf(e->arena, "%.0f", x->extent->number) : "…";
-        text = arena_printf(e->arena, "%s%s%s%s", text, i ? ", " : "", part, x->pack ? "..." : "");
-    }
-    return arena_printf(e->arena, "%s]", text);
-}
-
-static void shape_origin(Elab *e, const Value *v)
-{
-    if (v->kind == VAL_TENSOR && v->node->at.file)
-        fail_note(e, v->node->at, "%s comes from here", value_text(e, v));
-    else if (v->at.file)
-        fail_note(e, v->at, "%s comes from here", value_text(e, v));
-}
-
-static bool header_rank(Elab *e, const Param *p, const Value *v, Span at, int wanted, bool pack)
-{
-    const char *who = e->scope->decl ? e->scope->decl->name : "this";
-    if (fail(e, at, "E0330", "`%s` wants `%s`, %s%d dimension%s; it is given %s", who, header_text(e, p),
-             pack ? "at least " : "", wanted, wanted == 1 ? "" : "s", value_text(e, v)))
-        shape_origin(e, v);
-    return false;
-}
-
-static bool header_differs(Elab *e, const Param *p, const Value *v, Span at, const char *name,
-                           const Extents *x)
-{
-    const char *who = e->scope->decl ? e->scope->decl->name : "this";
-    if (fail(e, at, "E0331", "shapes differ in `%s`: `%s` is given %s, but `%s` is %s%s%s%s", who, header_text(e, p),
-             value_text(e, v), name, shape_text(e, x->n, x->ext), *x->whose ? " in `" : "", x->whose, *x->whose ? "`" : "")) {
-        shape_origin(e, v);
-        const Value *other = *x->whose ? find_value(e, name_of(x->whose)) : NULL;
-        if (other)
-            shape_origin(e, other);
-    }
-    return false;
-}
-
-static bool header_index(Elab *e, const Param *p, const Index *index, const Value *v, Span at, int n,
-                         const int64_t *ext)
-{
-    Extents x = {.pack = index->pack, .n = n, .at = p->at, .whose = p->name};
-    memcpy(x.ext, ext, sizeof *ext * (size_t)n);
-    if (index->extent || (index->name && find_value(e, index->name))) { /* a number that is known */
-        Expr name = {.kind = EXPR_NAME, .name = index->name, .at = index->at};
-        Extents wanted = {.n = 1, .whose = ""};
-        if (!extent_eval(e, index->extent ? index->extent : &name, &wanted.ext[0]))
-            return false;
-        if (n != 1 || wanted.ext[0] != ext[0])
-            return header_differs(e, p, v, at, index->name ? index->name : header_text(e, p), &wanted);
-        if (!index->name || !index->extent)
-            return true;
-    }
-    const Extents *old = extents_find(e, index->name);
-    if (!old) {
-        Extents *keep = NEW(e->arena, Extents);
-        *keep = x;
-        map_put(&e->scope->extents, index->name, keep);
-        return true;
-    }
-    if (old->n != n || memcmp(old->ext, ext, sizeof *ext * (size_t)n))
-        return header_differs(e, p, v, at, index->name, old);
-    return true;
-}
-
-static bool bind_dims(Elab *e, const Param *p, Value *v, Span at)
-{
-    int rank = value_rank(v), packs = 0, length = 0;
-    for (int i = 0; i < p->indices.len; i++) {
-        const Index *x = &p->indices.at[i];
-        const Extents *old = x->pack ? extents_find(e, x->name) : NULL;
-        packs += x->pack && !old;
-        length += x->pack ? (old ? old->n : 0) : 1;
-    }
-    int fixed = 0;
-    for (int i = 0; i < p->indices.len; i++)
-        fixed += !p->indices.at[i].pack;
-    if (packs == 0 && length != rank && fixed != p->indices.len && rank >= fixed) {
-        for (int i = 0, k = 0; i < p->indices.len; i++) /* a pack of another length */
-            if (p->indices.at[i].pack)
-                return header_differs(e, p, v, at, p->indices.at[i].name, extents_find(e, p->indices.at[i].name)) && k;
-    }
-    if (packs > 1 || rank < length || (packs == 0 && rank != length))
-        return header_rank(e, p, v, at, length, packs > 0);
-    Name *axes = NEW_ARRAY(e->arena, Name, rank + 1);
-    static const int64_t nothing[1];
-    const int64_t *ext = rank ? value_extent(v) : nothing;
-    for (int i = 0, k = 0; i < p->indices.len; i++) {
-        const Index *x = &p->indices.at[i];
-        const Extents *old = x->pack ? extents_find(e, x->name) : NULL;
-        int n = !x->pack ? 1 : old ? old->n : rank - length;
-        if (!header_index(e, p, x, v, at, n, ext + k))
-            return false;
-        for (int j = 0; j < n; j++)
-            axes[k++] = x->name;
-    }
-    v->axes = axes;
-    return true;
-}
-
-static bool bind_class(Elab *e, const Param *p, const Value *v, Span at)
-{
-    const char *who = e->scope->decl ? e->scope->decl->name : "this";
-    int64_t classes = v->kind == VAL_NUMBER && v->s->kind == SC_READ ? v->s->node->classes : 0, wanted;
-    if (!classes) {
-        if (fail(e, at, "E0332", "`%s` wants a class for `%s`; it is given %s", who, p->name, value_text(e, v)))
-            shape_origin(e, v);
-        return false;
-    }
-    if (p->classes && extent_eval(e, p->classes, &wanted) && wanted != classes) {
-        fail(e, at, "E0332", "`%s` wants one of %lld classes for `%s`; it is given one of %lld", who, (long long)wanted, p->name, (long long)classes);
-        return false;
-    }
-    return true;
-}
-
-bool bind_header(Elab *e, const Param *p, Value *value, Span at)
-{
-    if (value->kind == VAL_FAMILY && p->indexed && e->member >= 0)
-        value = value->items.at[e->member];
-    if (value->kind == VAL_DEF && (p->indexed || p->is_class) && value_is_generator(value))
-        value = value_number(e, value, at);
-    Value *v = value_new(e, value->kind, value->at);
-    *v = *value;
-    if (v->kind == VAL_ERROR)
-        return false;
-    bool ok = true;
-    if (p->is_class)
-        ok = bind_class(e, p, v, at);
-    else if (p->indexed && v->kind != VAL_TENSOR && v->kind != VAL_NUMBER)
-        ok = header_rank(e, p, v, at, p->indices.len, false);
-    else if (p->indexed)
-        ok = bind_dims(e, p, v, at);
-    else if (v->kind == VAL_NUMBER && !v->fixed && e->scope->decl && e->scope->hyper &&
-             (v->known || v->s->wide) && !decl_structural(e->scope->decl, p->name, v->known && value_integer(v, &(int64_t){0})))
-        v = settable_value(e, v, path_join(e->scope->hyper, p->name));
-    map_put(&e->scope->values, p->name, v);
-    return ok;
-}
-
 /* ---- Statements */
-static Frame statement_frame(Elab *e, const Stmt *stmt)
-{
+static Frame statement_frame(Elab *e, const Stmt *stmt) {
     Frame f = *e->frame;
     f.anon_ok = true;
     f.nanon = -1;
@@ -167,34 +20,34 @@ static Frame statement_frame(Elab *e, const Stmt *stmt)
     return f;
 }
 
-static Name label_of(Elab *e, Name name) { return path_join(e->scope->path, name); }
+static Name label_of(Elab *e, Name name) {
+    return path_join(e->scope->path, name);
+}
 
-void run_where(Elab *e, const Stmt *stmt)
-{
+void run_where(Elab *e, const Stmt *stmt) {
     for (int i = 0; i < stmt->where.len; i++) {
         const Stmt *s = stmt->where.at[i];
         Frame outer = *e->frame, f = statement_frame(e, s);
         Name name = s->targets.at[0].name;
         f.nlhs = outer.nlhs;
-        Value *v = s->targets.at[0].indexed ? run_indexed(e, &s->targets.at[0], s, label_of(e, name))
-                                            : eval_with(e, s->value, f, label_of(e, name));
+        Value *v = s->targets.at[0].indexed
+                       ? run_indexed(e, &s->targets.at[0], s, label_of(e, name))
+                       : eval_with(e, s->value, f, label_of(e, name));
         map_put(&e->scope->values, name, v);
     }
 }
 
-static bool indexed_value(Elab *e, const Target *target, const Stmt *stmt, int first, Frame *f, Value **out)
-{
+static bool indexed_value(Elab *e, const Target *target, const Stmt *stmt, int first, Frame *f,
+                          Value **out) {
     bool ok = true;
     for (int i = 0; i < target->indices.len; i++)
         ok = ok && bind_push(e, &target->indices.at[i]);
-    if (!ok)
-        return false;
+    if (!ok) return false;
     e->saw_error = false;
     bind_infer(e, first, stmt->value);
     for (int i = 0; i < stmt->where.len; i++)
         bind_infer(e, first, stmt->where.at[i]->value);
-    if (!bind_finish(e, first))
-        return false;
+    if (!bind_finish(e, first)) return false;
     for (int i = first; i < e->binds.len; i++)
         for (int k = 0; k < e->binds.at[i].n && f->nlhs < LIVE_DIMS; k++)
             f->lhs[f->nlhs++] = e->binds.at[i].dim[k];
@@ -209,8 +62,7 @@ static bool indexed_value(Elab *e, const Target *target, const Stmt *stmt, int f
     return v->kind == VAL_NUMBER;
 }
 
-static Value *indexed_node(Elab *e, const Target *target, int first, const Value *v, Name label)
-{
+static Value *indexed_node(Elab *e, const Target *target, int first, const Value *v, Name label) {
     uint32_t own = reduced_dims(e, first);
     int dims[2 * LIVE_DIMS], outer = free_dims(v->s, own, dims), n = outer;
     Name *axes = NEW_ARRAY(e->arena, Name, LIVE_DIMS);
@@ -220,8 +72,7 @@ static Value *indexed_node(Elab *e, const Target *target, int first, const Value
             dims[n++] = e->binds.at[i].dim[k];
         }
     Node *node = make_node(e, v->s, n, 0, dims, RED_NONE, false, label, target->at);
-    if (node->rank != n)
-        return value_error(e);
+    if (node->rank != n) return value_error(e);
     if (n == outer && n == 0) {
         Value *number = value_node(e, node, target->at);
         number->truth = false;
@@ -239,8 +90,7 @@ static Value *indexed_node(Elab *e, const Target *target, int first, const Value
     return t;
 }
 
-Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label)
-{
+Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label) {
     int first = e->binds.len;
     Frame *outer = e->frame, f = statement_frame(e, stmt);
     f.anon_ok = false;
@@ -253,28 +103,25 @@ Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label)
     return result;
 }
 
-static Value *bind_one(Elab *e, const Stmt *stmt)
-{
+static Value *bind_one(Elab *e, const Stmt *stmt) {
     const Target *t = &stmt->targets.at[0];
-    if (t->indexed)
-        return run_indexed(e, t, stmt, label_of(e, t->name));
+    if (t->indexed) return run_indexed(e, t, stmt, label_of(e, t->name));
     run_where(e, stmt);
     return eval_with(e, stmt->value, statement_frame(e, stmt), label_of(e, t->name));
 }
 
-static void run_bind(Elab *e, const Stmt *stmt)
-{
+static void run_bind(Elab *e, const Stmt *stmt) {
     int64_t reads = e->family_reads;
     Value *v = bind_one(e, stmt);
     if (stmt->targets.len == 1) {
         map_put(&e->scope->values, stmt->targets.at[0].name, v);
-        if (e->family_reads > reads)
-            map_put(&e->member_values, v, v);
+        if (e->family_reads > reads) map_put(&e->member_values, v, v);
         e->scope->result = v;
         return;
     }
     if (v->kind != VAL_ERROR && (v->kind != VAL_TUPLE || v->items.len != stmt->targets.len))
-        fail(e, stmt->value->at, "E0417", "%d names are bound to %s", stmt->targets.len, value_text(e, v));
+        fail(e, stmt->value->at, "E0417", "%d names are bound to %s", stmt->targets.len,
+             value_text(e, v));
     for (int i = 0; i < stmt->targets.len; i++) {
         bool has = v->kind == VAL_TUPLE && v->items.len == stmt->targets.len;
         map_put(&e->scope->values, stmt->targets.at[i].name, has ? v->items.at[i] : value_error(e));
@@ -282,31 +129,27 @@ static void run_bind(Elab *e, const Stmt *stmt)
     e->scope->result = v;
 }
 
-static Node *whole_node(Elab *e, const Value *v, Name label, Span at)
-{
+static Node *whole_node(Elab *e, const Value *v, Name label, Span at) {
     return value_whole(e, (Value *)(uintptr_t)v, label, at);
 }
 
-static void run_predict(Elab *e, const Stmt *stmt)
-{
-    if (e->training || e->mode != MODE_EVAL)
-        return;
+static void run_predict(Elab *e, const Stmt *stmt) {
+    if (e->training || e->mode != MODE_EVAL) return;
     Value *v = bind_one(e, stmt);
     map_put(&e->scope->values, stmt->targets.at[0].name, v);
     const Decl *decl = e->scope->decl;
     Value *first = decl && decl->params.len ? find_value(e, decl->params.at[0].name) : NULL;
-    if (v->kind == VAL_ERROR || !first)
-        return;
+    if (v->kind == VAL_ERROR || !first) return;
     Clause clause = {.name = stmt->targets.at[0].name,
                      .node = whole_node(e, v, label_of(e, stmt->targets.at[0].name), stmt->at),
                      .output = first->kind == VAL_TENSOR ? first->node
-                               : first->kind == VAL_NUMBER && first->s->kind == SC_READ ? first->s->node : NULL};
-    if (clause.node)
-        VEC_PUSH(e->arena, e->clauses, clause);
+                               : first->kind == VAL_NUMBER && first->s->kind == SC_READ
+                                   ? first->s->node
+                                   : NULL};
+    if (clause.node) VEC_PUSH(e->arena, e->clauses, clause);
 }
 
-static void run_stop(Elab *e, const Stmt *stmt)
-{
+static void run_stop(Elab *e, const Stmt *stmt) {
     if (e->mode != MODE_EPOCH) {
         fail(e, stmt->at, "E0422", "`stop when` stands in a stop rule: `stop = rule(…)`");
         return;
@@ -315,20 +158,18 @@ static void run_stop(Elab *e, const Stmt *stmt)
     e->frame = &f;
     Value *v = value_condition(e, eval(e, stmt->value), stmt->value->at);
     frame_end(e, outer);
-    if (v->kind != VAL_NUMBER)
-        return;
+    if (v->kind != VAL_NUMBER) return;
     if (v->s->dims) {
-        fail(e, stmt->value->at, "E0422", "`stop when` wants one condition; reduce it over its indices");
+        fail(e, stmt->value->at, "E0422",
+             "`stop when` wants one condition; reduce it over its indices");
         return;
     }
     VEC_PUSH(e->arena, e->stops, v->s);
 }
 
-static void run_repeat(Elab *e, const Stmt *stmt)
-{
+static void run_repeat(Elab *e, const Stmt *stmt) {
     int64_t n;
-    if (!extent_eval(e, stmt->value, &n))
-        return;
+    if (!extent_eval(e, stmt->value, &n)) return;
     if (n < 0 || n > 10000) {
         fail(e, stmt->value->at, "E0418", "`repeat` of %lld rounds", (long long)n);
         return;
@@ -338,28 +179,34 @@ static void run_repeat(Elab *e, const Stmt *stmt)
         run_body(e, &stmt->body);
 }
 
-static void run_value(Elab *e, const Stmt *stmt)
-{
+static void run_value(Elab *e, const Stmt *stmt) {
     run_where(e, stmt);
     Name label = e->scope->path;
     e->scope->result = eval_with(e, stmt->value, statement_frame(e, stmt), label);
 }
 
-void run_body(Elab *e, const StmtList *body)
-{
+void run_body(Elab *e, const StmtList *body) {
     for (int i = 0; i < body->len; i++) {
         const Stmt *s = body->at[i];
         switch (s->kind) {
-        case STMT_PARAM: run_param(e, s); break;
-        case STMT_STATE: run_state(e, s); break;
+        case STMT_PARAM:
+            run_param(e, s);
+            break;
+        case STMT_STATE:
+            run_state(e, s);
+            break;
         case STMT_BIND:
             if (s->targets.at[0].primed)
                 run_update(e, s);
             else
                 run_bind(e, s);
             break;
-        case STMT_VALUE: run_value(e, s); break;
-        case STMT_PREDICT: run_predict(e, s); break;
+        case STMT_VALUE:
+            run_value(e, s);
+            break;
+        case STMT_PREDICT:
+            run_predict(e, s);
+            break;
         case STMT_AT:
             run_where(e, s);
             e->scope->at = eval_with(e, s->value, statement_frame(e, s), NULL);
@@ -368,12 +215,24 @@ void run_body(Elab *e, const StmtList *body)
                 return;
             }
             break;
-        case STMT_STOP_WHEN: run_stop(e, s); break;
-        case STMT_REPEAT: run_repeat(e, s); break;
-        case STMT_EVALUATE_AT: unavailable(e, s->at, "`evaluate at`"); break;
-        case STMT_AFTER_TRAINING: unavailable(e, s->at, "`after training`"); break;
-        case STMT_DERIVATIVE: unavailable(e, s->at, "`derivative`"); break;
-        default: fail(e, s->at, "E0111", "this statement belongs in a test"); break;
+        case STMT_STOP_WHEN:
+            run_stop(e, s);
+            break;
+        case STMT_REPEAT:
+            run_repeat(e, s);
+            break;
+        case STMT_EVALUATE_AT:
+            unavailable(e, s->at, "`evaluate at`");
+            break;
+        case STMT_AFTER_TRAINING:
+            unavailable(e, s->at, "`after training`");
+            break;
+        case STMT_DERIVATIVE:
+            unavailable(e, s->at, "`derivative`");
+            break;
+        default:
+            fail(e, s->at, "E0111", "this statement belongs in a test");
+            break;
         }
     }
 }
@@ -381,14 +240,12 @@ void run_body(Elab *e, const StmtList *body)
 /* ---- A def */
 /* Draws inside are one for each element that the def is applied for: of what its numbers depend on;
  * of the whole left-hand side where it is given no tensor. */
-static void outer_lhs(const Frame *caller, Value **args, int n, Frame *f)
-{
+static void outer_lhs(const Frame *caller, Value **args, int n, Frame *f) {
     uint32_t dims = 0;
     bool tensor = false;
     for (int i = 0; i < n; i++) {
         const Value *v = args[i];
-        if (!v)
-            continue;
+        if (!v) continue;
         tensor = tensor || v->kind == VAL_TENSOR || v->kind == VAL_FAMILY;
         dims |= v->kind == VAL_NUMBER ? v->s->dims : 0;
         for (int k = 0; v->kind == VAL_TENSOR && k < v->npre; k++)
@@ -397,35 +254,30 @@ static void outer_lhs(const Frame *caller, Value **args, int n, Frame *f)
     f->nlhs = 0;
     for (int i = 0; i < caller->nlhs + (caller->nanon > 0 ? caller->nanon : 0); i++) {
         int d = i < caller->nlhs ? caller->lhs[i] : caller->anon[i - caller->nlhs];
-        if ((dims >> d & 1) || (!tensor && !dims))
-            f->lhs[f->nlhs++] = d;
+        if ((dims >> d & 1) || (!tensor && !dims)) f->lhs[f->nlhs++] = d;
         dims &= ~(1u << d);
     }
     for (int d = 0; d < 32; d++)
-        if ((dims >> d & 1) && f->nlhs < LIVE_DIMS)
-            f->lhs[f->nlhs++] = d;
+        if ((dims >> d & 1) && f->nlhs < LIVE_DIMS) f->lhs[f->nlhs++] = d;
 }
 
-static Value *decl_result(Elab *e, const Decl *decl, Span at)
-{
+static Value *decl_result(Elab *e, const Decl *decl, Span at) {
     Scope *s = e->scope;
     Value *updated = decl->params.len ? map_get(&s->primed, decl->params.at[0].name) : NULL;
-    if (updated)
-        return updated;
-    if (s->result)
-        return s->result;
+    if (updated) return updated;
+    if (s->result) return s->result;
     if (e->mode != MODE_EPOCH && !s->stop_at_at)
         fail(e, at, "E0208", "`%s` has no value", decl->name);
     return value_error(e);
 }
 
-Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Name hyper)
-{
+Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Name hyper) {
     if (e->uses.len >= USE_DEPTH || e->nuses++ > USES_AT_MOST) {
         if (e->nuses <= USES_AT_MOST + 1 || e->uses.len >= USE_DEPTH) {
             int uses = e->uses.len;
             e->uses.len = uses > 3 ? 3 : uses;
-            fail(e, e->uses.len ? e->uses.at[0].at : at, "E0430", "`%s` is used inside itself without end", decl->name);
+            fail(e, e->uses.len ? e->uses.at[0].at : at, "E0430",
+                 "`%s` is used inside itself without end", decl->name);
             e->uses.len = uses;
         }
         return value_error(e);
@@ -449,8 +301,7 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
         ok = bind_header(e, p, v, at) && ok;
         VEC_PUSH(e->arena, e->uses, use);
     }
-    if (ok)
-        run_body(e, &decl->body);
+    if (ok) run_body(e, &decl->body);
     Value *result = ok ? decl_result(e, decl, decl->at) : value_error(e);
     e->uses.len--;
     e->scope = outer;

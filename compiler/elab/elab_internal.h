@@ -7,16 +7,17 @@
 
 enum { LIVE_DIMS = 30, USE_DEPTH = 64, USES_AT_MOST = 200000 };
 
-/* ---- Values. A NUMBER is a scalar over the dimensions that are bound where it stands; `known` says
- * that it is a compile-time constant as well (`num`), even where its run-time form `s` can be set.
- * A TENSOR is a node, of which the first `npre` coordinates are fixed by dimensions bound outside. */
+/* ---- Values. A NUMBER is a scalar over the dimensions that are bound where it stands; `known`
+ * says that it is a compile-time constant as well (`num`), even where its run-time form `s` can be
+ * set. A TENSOR is a node, of which the first `npre` coordinates are fixed by dimensions bound
+ * outside. */
 typedef enum ValueKind {
     VAL_ERROR, /* already diagnosed: everything made of it is silent */
     VAL_NONE,
     VAL_STRING,
     VAL_NUMBER,
     VAL_TENSOR,
-    VAL_DEF,    /* defs waiting for arguments, in a chain */
+    VAL_DEF, /* defs waiting for arguments, in a chain */
     VAL_TUPLE,
     VAL_FAMILY, /* one tensor for each parameter; stands for that of the current one */
     VAL_EXAMPLE /* `example` */
@@ -58,7 +59,7 @@ typedef struct Extents { /* what a name in a header stands for */
     bool pack;
     int n;
     int64_t ext[MAX_RANK];
-    Span at;          /* the header */
+    Span at;           /* the header */
     const char *whose; /* "x" */
 } Extents;
 
@@ -96,7 +97,7 @@ typedef struct Frame {
     Span anon_from;
     Name target;
     bool shared;
-    Name use; /* name of the value that is being made, for paths */
+    Name use;              /* name of the value that is being made, for paths */
     int uses, with_params; /* defs used in making it, and those with parameters */
 } Frame;
 
@@ -139,9 +140,9 @@ typedef struct Elab {
     int64_t nuses;
     uint32_t dims_used;
     int64_t extent[32];
-    bool saw_error; /* while ranges were looked for */
-    int quiet; /* > 0: no messages */
-    int failed; /* errors since the start */
+    bool saw_error;           /* while ranges were looked for */
+    int quiet;                /* > 0: no messages */
+    int failed;               /* errors since the start */
     Map params, states, fits; /* path -> record */
     VEC(ParamRec *) param_list;
     VEC(StateRec *) state_list;
@@ -149,7 +150,7 @@ typedef struct Elab {
     VEC(Result) updates; /* NEXT of states in this mode */
     VEC(const Scalar *) stops;
     VEC(Clause) clauses;
-    Map settable; /* path -> Hyper* */
+    Map settable;                     /* path -> Hyper* */
     Map site_names, ordinals, visits; /* paths of uses; see name_use */
     Map has_params;                   /* Decl* -> 1 no, 2 yes, 3 being looked at */
     int member, members;              /* of a family; in_weights: inside a `weights` reduction */
@@ -161,8 +162,8 @@ typedef struct Elab {
     Scope *model_scope;
     ValueList model_inputs, model_outputs;
     Value *look_at; /* the last `at e` of a look ahead */
-    Map targets; /* Param* of an output -> Node* */
-    Map metrics; /* names known to `validation.NAME` */
+    Map targets;    /* Param* of an output -> Node* */
+    Map metrics;    /* names known to `validation.NAME` */
 } Elab;
 
 /* ---- context.c: messages, dimensions, names */
@@ -229,10 +230,10 @@ int static_truth(Elab *e, const Expr *expr); /* 1, 0, or -1 where not known */
 /* ---- expr.c, read.c, reduce.c */
 Value *eval(Elab *e, const Expr *expr);
 Value *eval_number(Elab *e, const Expr *expr);
-Value *eval_arg(Elab *e, const Expr *expr);      /* a value on its own: argument, chain, tuple item */
+Value *eval_arg(Elab *e, const Expr *expr); /* a value on its own: argument, chain, tuple item */
 Value *eval_callable(Elab *e, const Expr *expr); /* always the def, never its value */
 Value *eval_with(Elab *e, const Expr *expr, Frame frame, Name label); /* settled, in this frame */
-void frame_end(Elab *e, Frame *outer);            /* frees the unnamed dimensions */
+void frame_end(Elab *e, Frame *outer); /* frees the unnamed dimensions */
 Value *find_value(Elab *e, Name name); /* locals; NULL where absent */
 Value *find_primed(Elab *e, Name name);
 Value *eval_field(Elab *e, const Expr *expr);

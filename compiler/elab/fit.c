@@ -12,40 +12,35 @@ typedef struct Reads {
     const Node *learned; /* a parameter or state that must not be there */
 } Reads;
 
-static void look(const Scalar *read, void *context)
-{
+static void look(const Scalar *read, void *context) {
     Reads *r = context;
     Node *node = read->node;
-    if (map_has(&r->seen, node))
-        return;
+    if (map_has(&r->seen, node)) return;
     map_put(&r->seen, node, node);
-    if (node->kind == NODE_PARAM || node->kind == NODE_STATE)
-        r->learned = node;
+    if (node->kind == NODE_PARAM || node->kind == NODE_STATE) r->learned = node;
     if (node->kind == NODE_FITTED) {
         const FitRec *fit = map_get(&r->e->fits, node->name);
-        if (fit && fit->level + 1 > r->level)
-            r->level = fit->level + 1;
+        if (fit && fit->level + 1 > r->level) r->level = fit->level + 1;
     }
-    if (node->body)
-        sc_reads(node->body, look, r);
+    if (node->body) sc_reads(node->body, look, r);
 }
 
 static FitRec *fit_new(Elab *e, const Expr *x, Name name, Reduce reduce, const Scalar *body,
-                       uint32_t reduced, double terms)
-{
+                       uint32_t reduced, double terms) {
     Reads reads = {.e = e};
     map_init(&reads.seen, e->arena);
     sc_reads(body, look, &reads);
     if (reads.learned) {
-        if (fail(e, x->at, "E0325", "a value over `data` is computed before training, this one reads `%s`", reads.learned->name))
+        if (fail(e, x->at, "E0325",
+                 "a value over `data` is computed before training, this one reads `%s`",
+                 reads.learned->name))
             fail_help(e, "it may depend on inputs and on other fitted values");
         return NULL;
     }
     int dims[LIVE_DIMS + 32], n = free_dims(body, reduced, dims), total = n;
     int64_t extent[MAX_RANK];
     for (int d = 0; d < 32; d++)
-        if (reduced >> d & 1)
-            dims[total++] = d;
+        if (reduced >> d & 1) dims[total++] = d;
     if (n > MAX_RANK) {
         fail(e, x->at, "E0313", "more than %d dimensions", MAX_RANK);
         return NULL;
@@ -56,12 +51,15 @@ static FitRec *fit_new(Elab *e, const Expr *x, Name name, Reduce reduce, const S
     fit->level = reads.level;
     fit->start = reduce_identity(reduce);
     fit->leaf = graph_leaf(e->g, NODE_FITTED, name, false, n, extent, 0, x->at);
-    const Scalar *live = sc_op(e->g, OP_NE, sc_read(e->g, live_leaf(e), NULL, NULL), sc_const(e->g, 0), NULL);
-    const Scalar *masked = sc_op(e->g, OP_SELECT, live, body, sc_const(e->g, reduce_identity(reduce)));
+    const Scalar *live =
+        sc_op(e->g, OP_NE, sc_read(e->g, live_leaf(e), NULL, NULL), sc_const(e->g, 0), NULL);
+    const Scalar *masked =
+        sc_op(e->g, OP_SELECT, live, body, sc_const(e->g, reduce_identity(reduce)));
     Node *part = make_node(e, masked, n, total - n, dims, reduce, true, NULL, x->at);
     const Scalar *s = sc_read_all(e->g, part), *old = sc_read_all(e->g, fit->leaf);
     if (terms > 0) {
-        Value *count = num_op(e, OP_MUL, hyper_value(e, "data.count", x->at), value_const(e, terms, x->at), NULL, x->at);
+        Value *count = num_op(e, OP_MUL, hyper_value(e, "data.count", x->at),
+                              value_const(e, terms, x->at), NULL, x->at);
         s = op_hoisted(e, OP_DIV, s, count->s, NULL);
     }
     s = sc_op(e->g, reduce == RED_SUM ? OP_ADD : reduce == RED_MAX ? OP_MAX : OP_MIN, old, s, NULL);
@@ -73,11 +71,9 @@ static FitRec *fit_new(Elab *e, const Expr *x, Name name, Reduce reduce, const S
 
 /* The place of a fitted value: its path and the name that it is given to, numbered where several
  * stand in one expression. */
-static Name fit_name(Elab *e)
-{
+static Name fit_name(Elab *e) {
     Name name = e->frame->target ? path_join(e->scope->path, e->frame->target) : e->scope->path;
-    if (!name)
-        name = name_of("fitted");
+    if (!name) name = name_of("fitted");
     Name key = name_printf("fit %s", name);
     int *count = map_get(&e->scope->draws, key);
     if (!count) {
@@ -87,8 +83,8 @@ static Name fit_name(Elab *e)
     return ++*count == 1 ? name : name_printf("%s%d", name, *count);
 }
 
-Value *reduce_data(Elab *e, const Expr *x, Reduce reduce, const Scalar *body, uint32_t reduced, double terms)
-{
+Value *reduce_data(Elab *e, const Expr *x, Reduce reduce, const Scalar *body, uint32_t reduced,
+                   double terms) {
     if (reduce == RED_PROD) {
         fail(e, x->at, "E0324", "`prod` does not run over `data`");
         return value_error(e);
@@ -96,13 +92,12 @@ Value *reduce_data(Elab *e, const Expr *x, Reduce reduce, const Scalar *body, ui
     Name name = fit_name(e);
     FitRec *fit = map_get(&e->fits, name);
     if (!fit && e->training) {
-        fail(e, x->at, "E0326", "a value over `data` stands in a branch of training: it is computed without");
+        fail(e, x->at, "E0326",
+             "a value over `data` stands in a branch of training: it is computed without");
         return value_error(e);
     }
-    if (!fit)
-        fit = fit_new(e, x, name, reduce, body, reduced, terms);
+    if (!fit) fit = fit_new(e, x, name, reduce, body, reduced, terms);
     int dims[LIVE_DIMS + 32], n = free_dims(body, reduced, dims);
-    if (!fit || fit->leaf->rank != n)
-        return value_error(e);
+    if (!fit || fit->leaf->rank != n) return value_error(e);
     return value_scalar(e, read_dims(e, fit->leaf, dims), x->at);
 }

@@ -4,26 +4,22 @@
 #include "elab_internal.h"
 #include <string.h>
 
-static bool param_shape(Elab *e, const Param *p, int *rank, int64_t *ext)
-{
+static bool param_shape(Elab *e, const Param *p, int *rank, int64_t *ext) {
     *rank = 0;
     for (int i = 0; i < p->indices.len; i++)
-        if (!index_resolve(e, &p->indices.at[i], rank, ext))
-            return false;
+        if (!index_resolve(e, &p->indices.at[i], rank, ext)) return false;
     return true;
 }
 
-static bool classes_of(Elab *e, const Param *p, int64_t *classes)
-{
+static bool classes_of(Elab *e, const Param *p, int64_t *classes) {
     *classes = 0;
-    if (!p->is_class)
-        return true;
+    if (!p->is_class) return true;
     if (!p->classes) {
-        fail(e, p->at, "E0341", "how many classes has `%s`? write `%s: class[n]`", p->name, p->name);
+        fail(e, p->at, "E0341", "how many classes has `%s`? write `%s: class[n]`", p->name,
+             p->name);
         return false;
     }
-    if (!extent_eval(e, p->classes, classes))
-        return false;
+    if (!extent_eval(e, p->classes, classes)) return false;
     if (*classes < 2 || *classes > 1 << 24) {
         fail(e, p->at, "E0341", "`%s` is one of %lld classes", p->name, (long long)*classes);
         return false;
@@ -31,8 +27,7 @@ static bool classes_of(Elab *e, const Param *p, int64_t *classes)
     return true;
 }
 
-bool model_inputs_make(Elab *e)
-{
+bool model_inputs_make(Elab *e) {
     const Decl *m = e->model;
     Scope *outer = e->scope;
     bool ok = true;
@@ -74,7 +69,8 @@ bool model_inputs_make(Elab *e)
                 ok = false;
             }
         Name name = name_printf("%s.target", p->name);
-        map_put(&e->targets, p, graph_leaf(e->g, NODE_INPUT, name, true, rank, ext, classes, p->at));
+        map_put(&e->targets, p,
+                graph_leaf(e->g, NODE_INPUT, name, true, rank, ext, classes, p->at));
     }
     if (!m->outputs.len) {
         if (fail(e, m->at, "E0343", "model `%s` says no output", m->name))
@@ -85,24 +81,21 @@ bool model_inputs_make(Elab *e)
     return ok;
 }
 
-Node *target_leaf(Elab *e, const Param *output)
-{
+Node *target_leaf(Elab *e, const Param *output) {
     Node *node = map_get(&e->targets, output);
     if (!node) /* of another model, or after an error */
-        return graph_leaf(e->g, NODE_INPUT, name_printf("%s.target", output->name), true, 0, NULL, 0, output->at);
+        return graph_leaf(e->g, NODE_INPUT, name_printf("%s.target", output->name), true, 0, NULL,
+                          0, output->at);
     for (int i = 0; i < e->unit->inputs.len; i++)
-        if (e->unit->inputs.at[i] == node)
-            return node;
+        if (e->unit->inputs.at[i] == node) return node;
     VEC_PUSH(e->arena, e->unit->inputs, node);
     return node;
 }
 
 /* ---- Outputs */
-static bool output_fits(Elab *e, const Param *p, const Value *v)
-{
+static bool output_fits(Elab *e, const Param *p, const Value *v) {
     const Node *target = map_get(&e->targets, p);
-    if (!target || (v->kind != VAL_TENSOR && v->kind != VAL_NUMBER))
-        return false;
+    if (!target || (v->kind != VAL_TENSOR && v->kind != VAL_NUMBER)) return false;
     int rank = value_rank(v);
     const int64_t *ext = rank ? value_extent(v) : NULL;
     if (p->is_class && !p->indexed)
@@ -111,47 +104,46 @@ static bool output_fits(Elab *e, const Param *p, const Value *v)
     if (p->is_class)
         return rank == target->rank + 1 && ext[rank - 1] == target->classes &&
                !memcmp(ext, target->extent, sizeof *ext * (size_t)target->rank);
-    return rank == target->rank && (rank == 0 || !memcmp(ext, target->extent, sizeof *ext * (size_t)rank));
+    return rank == target->rank &&
+           (rank == 0 || !memcmp(ext, target->extent, sizeof *ext * (size_t)rank));
 }
 
-static const char *output_text(Elab *e, const Param *p)
-{
+static const char *output_text(Elab *e, const Param *p) {
     const Node *target = map_get(&e->targets, p);
-    if (!target)
-        return p->name;
+    if (!target) return p->name;
     const char *shape = target->rank ? shape_text(e, target->rank, target->extent) : "";
-    return p->is_class ? arena_printf(e->arena, "%s%s: class[%lld]", p->name, shape, (long long)target->classes)
+    return p->is_class ? arena_printf(e->arena, "%s%s: class[%lld]", p->name, shape,
+                                      (long long)target->classes)
                        : arena_printf(e->arena, "%s%s", p->name, shape);
 }
 
-static void check_output(Elab *e, const Decl *m, const Param *p, const Value *v)
-{
-    if (v->kind == VAL_ERROR || !map_has(&e->targets, p) || output_fits(e, p, v))
-        return;
+static void check_output(Elab *e, const Decl *m, const Param *p, const Value *v) {
+    if (v->kind == VAL_ERROR || !map_has(&e->targets, p) || output_fits(e, p, v)) return;
     const Stmt *last = m->body.len ? m->body.at[m->body.len - 1] : NULL;
-    if (!fail(e, last && last->value ? last->value->at : p->at, "E0340", "`%s` promises `%s`, but its value is %s", m->name, output_text(e, p), value_text(e, v)))
+    if (!fail(e, last && last->value ? last->value->at : p->at, "E0340",
+              "`%s` promises `%s`, but its value is %s", m->name, output_text(e, p),
+              value_text(e, v)))
         return;
-    if (v->kind == VAL_TENSOR)
-        fail_note(e, v->node->at, "%s comes from here", value_text(e, v));
+    if (v->kind == VAL_TENSOR) fail_note(e, v->node->at, "%s comes from here", value_text(e, v));
     fail_note(e, p->at, "`%s` is promised here", p->name);
     const Node *target = map_get(&e->targets, p);
     if (p->is_class && target)
-        fail_help(e, "the model ends in one number for each of the %lld classes", (long long)target->classes);
+        fail_help(e, "the model ends in one number for each of the %lld classes",
+                  (long long)target->classes);
 }
 
-static Value *output_value(Elab *e, const Decl *m, int i, Value *result)
-{
+static Value *output_value(Elab *e, const Decl *m, int i, Value *result) {
     Value *named = map_get(&e->scope->values, m->outputs.at[i].name);
     if (m->outputs.len == 1)
         return result && result->kind == VAL_TUPLE && result->items.len == 1 ? result->items.at[0]
-               : result ? result : named;
+               : result                                                      ? result
+                                                                             : named;
     if (result && result->kind == VAL_TUPLE && result->items.len == m->outputs.len)
         return result->items.at[i];
     return named;
 }
 
-static bool take_outputs(Elab *e, const Decl *m, ValueList *out)
-{
+static bool take_outputs(Elab *e, const Decl *m, ValueList *out) {
     Value *result = e->scope->result;
     int failed = e->failed;
     for (int i = 0; i < m->outputs.len; i++) {
@@ -168,16 +160,13 @@ static bool take_outputs(Elab *e, const Decl *m, ValueList *out)
     return e->failed == failed;
 }
 
-static bool only_values(const ValueList *list)
-{
+static bool only_values(const ValueList *list) {
     for (int i = 0; i < list->len; i++)
-        if (list->at[i]->kind != VAL_TENSOR && list->at[i]->kind != VAL_NUMBER)
-            return false;
+        if (list->at[i]->kind != VAL_TENSOR && list->at[i]->kind != VAL_NUMBER) return false;
     return true;
 }
 
-bool model_run(Elab *e, Value **inputs)
-{
+bool model_run(Elab *e, Value **inputs) {
     const Decl *m = e->model;
     Scope *outer = e->scope;
     Frame *outer_frame = e->frame, frame = frame_new();
@@ -189,10 +178,8 @@ bool model_run(Elab *e, Value **inputs)
     bool ok = true;
     for (int i = 0; i < m->params.len; i++)
         ok = bind_header(e, &m->params.at[i], inputs[i], m->params.at[i].at) && ok;
-    if (ok)
-        run_body(e, &m->body);
-    if (ok && !m->body.len)
-        fail(e, m->at, "E0343", "model `%s` is empty", m->name);
+    if (ok) run_body(e, &m->body);
+    if (ok && !m->body.len) fail(e, m->at, "E0343", "model `%s` is empty", m->name);
     ok = ok && take_outputs(e, m, &e->model_outputs) && only_values(&e->model_outputs);
     e->scope = outer;
     e->frame = outer_frame;
@@ -200,8 +187,7 @@ bool model_run(Elab *e, Value **inputs)
 }
 
 /* A model inside another: one set of parameters under its own name, however often it is used. */
-Value *model_call(Elab *e, const Decl *decl, Value **args, Span at)
-{
+Value *model_call(Elab *e, const Decl *decl, Value **args, Span at) {
     Map visits = e->visits;
     map_init(&e->visits, e->arena);
     Value *v = run_decl(e, decl, args, at, decl->name, decl->name);

@@ -5,42 +5,33 @@
 #include "elab_internal.h"
 #include <string.h>
 
-Name path_join(Name prefix, Name name)
-{
-    if (!prefix || !*prefix)
-        return name;
+Name path_join(Name prefix, Name name) {
+    if (!prefix || !*prefix) return name;
     return name ? name_printf("%s.%s", prefix, name) : prefix;
 }
 
-static const Decl *decl_of(Elab *e, Name name)
-{
+static const Decl *decl_of(Elab *e, Name name) {
     const Decl *decl = map_get(&e->module->defs, name);
     return decl ? decl : map_get(&e->module->models, name);
 }
 
 /* ---- Has a def parameters or states, itself or in what it uses? */
-static bool body_has_params(Elab *e, const StmtList *body)
-{
+static bool body_has_params(Elab *e, const StmtList *body) {
     for (int i = 0; i < body->len; i++) {
         const Stmt *s = body->at[i];
         int uses = 0, with = 0;
-        if (s->kind == STMT_PARAM || s->kind == STMT_STATE)
-            return true;
-        if (s->value)
-            count_uses(e, s->value, &uses, &with);
-        if (with || body_has_params(e, &s->body))
-            return true;
+        if (s->kind == STMT_PARAM || s->kind == STMT_STATE) return true;
+        if (s->value) count_uses(e, s->value, &uses, &with);
+        if (with || body_has_params(e, &s->body)) return true;
     }
     return false;
 }
 
-bool decl_has_params(Elab *e, const Decl *decl)
-{
+bool decl_has_params(Elab *e, const Decl *decl) {
     enum { NO = 1, YES, LOOKING };
     static char mark[4];
     const char *known = map_get(&e->has_params, decl);
-    if (known)
-        return known == &mark[YES];
+    if (known) return known == &mark[YES];
     map_put(&e->has_params, decl, &mark[LOOKING]);
     bool has = body_has_params(e, &decl->body);
     map_put(&e->has_params, decl, &mark[has ? YES : NO]);
@@ -48,19 +39,15 @@ bool decl_has_params(Elab *e, const Decl *decl)
 }
 
 /* ---- Uses of defs in an expression. Named arguments hold defs that are not uses here. */
-static void count_use(Elab *e, Name name, int *uses, int *with)
-{
+static void count_use(Elab *e, Name name, int *uses, int *with) {
     const Decl *decl = decl_of(e, name);
-    if (!decl && !find_value(e, name))
-        return;
+    if (!decl && !find_value(e, name)) return;
     ++*uses;
     *with += decl && decl_has_params(e, decl);
 }
 
-void count_uses(Elab *e, const Expr *x, int *uses, int *with)
-{
-    if (!x)
-        return;
+void count_uses(Elab *e, const Expr *x, int *uses, int *with) {
+    if (!x) return;
     switch (x->kind) {
     case EXPR_CHAIN:
         count_uses(e, x->a, uses, with);
@@ -73,8 +60,7 @@ void count_uses(Elab *e, const Expr *x, int *uses, int *with)
         if (x->base && x->base->kind == EXPR_NAME && decl_of(e, x->base->name))
             count_use(e, x->base->name, uses, with);
         for (int i = 0; i < x->args.len; i++)
-            if (!x->args.at[i].name)
-                count_uses(e, x->args.at[i].value, uses, with);
+            if (!x->args.at[i].name) count_uses(e, x->args.at[i].value, uses, with);
         return;
     case EXPR_TUPLE:
     case EXPR_READ:
@@ -91,8 +77,7 @@ void count_uses(Elab *e, const Expr *x, int *uses, int *with)
 
 /* The name is kept by scope, place in the text and number of the visit, so that every program gives
  * a use the same name although a branch may be built in one and not in another. */
-Name name_use(Elab *e, const void *site, Name kind)
-{
+Name name_use(Elab *e, const void *site, Name kind) {
     const Frame *f = e->frame;
     Name prefix = e->scope->path ? e->scope->path : "";
     Name visit = name_printf("%s@%p", prefix, site);
@@ -103,11 +88,11 @@ Name name_use(Elab *e, const void *site, Name kind)
     }
     Name key = name_printf("%s@%p#%d", prefix, site, (*count)++);
     Name known = map_get(&e->site_names, key);
-    if (known)
-        return known;
+    if (known) return known;
     Name base = f->use ? path_join(e->scope->path, f->use) : e->scope->path;
     const Decl *decl = decl_of(e, kind);
-    bool bare = f->use && (f->uses == 1 || (f->with_params == 1 && decl && decl_has_params(e, decl)));
+    bool bare =
+        f->use && (f->uses == 1 || (f->with_params == 1 && decl && decl_has_params(e, decl)));
     Name stem = bare ? base : path_join(base, kind);
     int *ordinal = map_get(&e->ordinals, stem);
     if (!ordinal) {
@@ -121,55 +106,42 @@ Name name_use(Elab *e, const void *site, Name kind)
 }
 
 /* ---- Does an argument of a def decide shapes? Then it cannot be set at run time. */
-static bool mentions(const Expr *x, Name arg)
-{
-    if (!x)
-        return false;
-    if (x->kind == EXPR_NAME && x->name == arg)
-        return true;
+static bool mentions(const Expr *x, Name arg) {
+    if (!x) return false;
+    if (x->kind == EXPR_NAME && x->name == arg) return true;
     for (int i = 0; i < x->args.len; i++)
-        if (mentions(x->args.at[i].value, arg))
-            return true;
+        if (mentions(x->args.at[i].value, arg)) return true;
     for (int i = 0; i < x->indices.len; i++)
-        if (mentions(x->indices.at[i].extent, arg))
-            return true;
+        if (mentions(x->indices.at[i].extent, arg)) return true;
     return mentions(x->base, arg) || mentions(x->a, arg) || mentions(x->b, arg) ||
            mentions(x->c, arg) || mentions(x->outside, arg);
 }
 
-static bool index_mentions(const IndexList *list, Name arg)
-{
+static bool index_mentions(const IndexList *list, Name arg) {
     for (int i = 0; i < list->len; i++)
-        if (list->at[i].name == arg || mentions(list->at[i].extent, arg))
-            return true;
+        if (list->at[i].name == arg || mentions(list->at[i].extent, arg)) return true;
     return false;
 }
 
-static bool expr_structural(const Expr *x, Name arg, bool integer)
-{
-    if (!x)
-        return false;
-    if (x->kind == EXPR_REDUCE && index_mentions(&x->indices, arg))
-        return true;
+static bool expr_structural(const Expr *x, Name arg, bool integer) {
+    if (!x) return false;
+    if (x->kind == EXPR_REDUCE && index_mentions(&x->indices, arg)) return true;
     for (int i = 0; i < x->args.len; i++) {
         const Expr *value = x->args.at[i].value;
         bool shapes = x->kind == EXPR_READ ||
                       (x->kind == EXPR_CALL && integer && !builtin_known(x->base->name));
-        if ((shapes && mentions(value, arg)) || expr_structural(value, arg, integer))
-            return true;
+        if ((shapes && mentions(value, arg)) || expr_structural(value, arg, integer)) return true;
     }
     return expr_structural(x->base, arg, integer) || expr_structural(x->a, arg, integer) ||
            expr_structural(x->b, arg, integer) || expr_structural(x->c, arg, integer) ||
            expr_structural(x->outside, arg, integer);
 }
 
-static bool body_structural(const StmtList *body, Name arg, bool integer)
-{
+static bool body_structural(const StmtList *body, Name arg, bool integer) {
     for (int i = 0; i < body->len; i++) {
         const Stmt *s = body->at[i];
         for (int j = 0; j < s->targets.len; j++)
-            if (index_mentions(&s->targets.at[j].indices, arg))
-                return true;
+            if (index_mentions(&s->targets.at[j].indices, arg)) return true;
         if ((s->kind == STMT_REPEAT && mentions(s->value, arg)) ||
             expr_structural(s->value, arg, integer) || body_structural(&s->body, arg, integer) ||
             body_structural(&s->where, arg, integer))
@@ -178,8 +150,7 @@ static bool body_structural(const StmtList *body, Name arg, bool integer)
     return false;
 }
 
-bool decl_structural(const Decl *decl, Name arg, bool integer)
-{
+bool decl_structural(const Decl *decl, Name arg, bool integer) {
     for (int i = 0; i < decl->params.len; i++)
         if (index_mentions(&decl->params.at[i].indices, arg) ||
             (integer && mentions(decl->params.at[i].value, arg)))

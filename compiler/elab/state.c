@@ -5,17 +5,14 @@
 #include <string.h>
 
 /* ---- Shapes */
-static bool target_shape(Elab *e, const Target *t, int *rank, int64_t *ext)
-{
+static bool target_shape(Elab *e, const Target *t, int *rank, int64_t *ext) {
     *rank = 0;
     for (int i = 0; i < t->indices.len; i++)
-        if (!index_resolve(e, &t->indices.at[i], rank, ext))
-            return false;
+        if (!index_resolve(e, &t->indices.at[i], rank, ext)) return false;
     return true;
 }
 
-static const Name *target_axes(Elab *e, const Target *t)
-{
+static const Name *target_axes(Elab *e, const Target *t) {
     Name *axes = NEW_ARRAY(e->arena, Name, MAX_RANK + 1);
     for (int i = 0, k = 0; i < t->indices.len; i++) {
         const Index *x = &t->indices.at[i];
@@ -34,28 +31,21 @@ typedef struct Search { /* for the shape of what a state is updated with */
 } Search;
 static bool search_expr(Search *s, const Expr *x);
 
-static bool search_value(Search *s, const Value *v)
-{
-    if (v && v->kind == VAL_FAMILY && s->e->member >= 0)
-        v = v->items.at[s->e->member];
-    if (!v || v->kind != VAL_TENSOR || value_rank(v) == 0)
-        return false;
+static bool search_value(Search *s, const Value *v) {
+    if (v && v->kind == VAL_FAMILY && s->e->member >= 0) v = v->items.at[s->e->member];
+    if (!v || v->kind != VAL_TENSOR || value_rank(v) == 0) return false;
     s->rank = value_rank(v);
     memcpy(s->ext, value_extent(v), sizeof *s->ext * (size_t)s->rank);
     return true;
 }
 
-static bool search_name(Search *s, Name name, bool primed)
-{
-    if (search_value(s, primed ? find_primed(s->e, name) : find_value(s->e, name)))
-        return true;
-    if (s->depth > 8)
-        return false;
+static bool search_name(Search *s, Name name, bool primed) {
+    if (search_value(s, primed ? find_primed(s->e, name) : find_value(s->e, name))) return true;
+    if (s->depth > 8) return false;
     for (int i = 0; i < s->body->len; i++) {
         const Stmt *stmt = s->body->at[i];
         const Target *t = stmt->targets.len == 1 ? &stmt->targets.at[0] : NULL;
-        if (stmt->kind != STMT_BIND || !t || t->name != name || t->primed != primed)
-            continue;
+        if (stmt->kind != STMT_BIND || !t || t->name != name || t->primed != primed) continue;
         s->depth++;
         bool found;
         if (t->indexed) {
@@ -72,39 +62,32 @@ static bool search_name(Search *s, Name name, bool primed)
     return false;
 }
 
-static bool search_expr(Search *s, const Expr *x)
-{
-    if (!x || x->kind == EXPR_READ || x->kind == EXPR_REDUCE)
-        return false;
+static bool search_expr(Search *s, const Expr *x) {
+    if (!x || x->kind == EXPR_READ || x->kind == EXPR_REDUCE) return false;
     if (x->kind == EXPR_NAME || x->kind == EXPR_PRIMED)
         return search_name(s, x->name, x->kind == EXPR_PRIMED);
     for (int i = 0; i < x->args.len; i++)
-        if (!x->args.at[i].name && search_expr(s, x->args.at[i].value))
-            return true;
+        if (!x->args.at[i].name && search_expr(s, x->args.at[i].value)) return true;
     return search_expr(s, x->a) || search_expr(s, x->b) || search_expr(s, x->c);
 }
 
-static void state_shape(Elab *e, Name name, int *rank, int64_t *ext)
-{
+static void state_shape(Elab *e, Name name, int *rank, int64_t *ext) {
     *rank = 0;
-    if (!e->scope->decl)
-        return;
+    if (!e->scope->decl) return;
     Search s = {.e = e, .body = &e->scope->decl->body};
     for (int i = 0; i < s.body->len; i++) {
         const Stmt *stmt = s.body->at[i];
         if (stmt->kind != STMT_BIND || stmt->targets.len != 1 || !stmt->targets.at[0].primed ||
             stmt->targets.at[0].name != name)
             continue;
-        if (!search_name(&s, name, true))
-            return;
+        if (!search_name(&s, name, true)) return;
         *rank = s.rank;
         memcpy(ext, s.ext, sizeof *ext * (size_t)s.rank);
     }
 }
 
 /* ---- Initial values */
-static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name path, Span at)
-{
+static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name path, Span at) {
     int64_t ext[MAX_RANK];
     for (int i = 0; i < rank; i++)
         ext[i] = e->extent[dims[i]];
@@ -115,7 +98,8 @@ static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name 
              !memcmp(v->node->extent, ext, sizeof *ext * (size_t)rank))
         node = v->node;
     else if (v->kind != VAL_ERROR)
-        fail(e, at, "E0423", "the initial value of `%s` of shape %s is %s", path, shape_text(e, rank, ext), value_text(e, v));
+        fail(e, at, "E0423", "the initial value of `%s` of shape %s is %s", path,
+             shape_text(e, rank, ext), value_text(e, v));
     if (node && node->per_example) {
         fail(e, at, "E0424", "the initial value of `%s` depends on the example", path);
         return NULL;
@@ -124,8 +108,8 @@ static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name 
 }
 
 /* Evaluated where it stands, as a left-hand side of the whole shape, for the program `init`. */
-static Value *init_value(Elab *e, const Stmt *stmt, Name path, int rank, const int64_t *ext, Node **init)
-{
+static Value *init_value(Elab *e, const Stmt *stmt, Name path, int rank, const int64_t *ext,
+                         Node **init) {
     const Target *t = &stmt->targets.at[0];
     Scope *scope = e->scope;
     Name outer_path = scope->path, outer_hyper = scope->hyper;
@@ -157,15 +141,12 @@ static Value *init_value(Elab *e, const Stmt *stmt, Name path, int rank, const i
         scope->path = path;
         scope->hyper = path_join(outer_hyper, t->name);
         v = eval_arg(e, stmt->value);
-        if (v->kind == VAL_DEF)
-            v = apply_init(e, v, NULL, 0, stmt->value->at);
-        if (v->kind != VAL_NONE)
-            *init = init_node(e, v, frame.lhs, rank, path, stmt->value->at);
+        if (v->kind == VAL_DEF) v = apply_init(e, v, NULL, 0, stmt->value->at);
+        if (v->kind != VAL_NONE) *init = init_node(e, v, frame.lhs, rank, path, stmt->value->at);
     }
     e->binds.len = first;
     for (int i = 0; i < frame.nlhs; i++)
-        if (frame.lhs[i] >= 0)
-            dim_free(e, frame.lhs[i]);
+        if (frame.lhs[i] >= 0) dim_free(e, frame.lhs[i]);
     scope->path = outer_path;
     scope->hyper = outer_hyper;
     e->frame = outer;
@@ -174,22 +155,18 @@ static Value *init_value(Elab *e, const Stmt *stmt, Name path, int rank, const i
     return v;
 }
 
-static Value *leaf_value(Elab *e, Node *node, const Target *t, Span at)
-{
+static Value *leaf_value(Elab *e, Node *node, const Target *t, Span at) {
     Value *v = value_node(e, node, at);
-    if (v->kind == VAL_TENSOR && t->indexed)
-        v->axes = target_axes(e, t);
+    if (v->kind == VAL_TENSOR && t->indexed) v->axes = target_axes(e, t);
     return v;
 }
 
-static bool same_shape(const Node *node, int rank, const int64_t *ext)
-{
+static bool same_shape(const Node *node, int rank, const int64_t *ext) {
     return node->rank == rank && !memcmp(node->extent, ext, sizeof *ext * (size_t)rank);
 }
 
 /* ---- param */
-void run_param(Elab *e, const Stmt *stmt)
-{
+void run_param(Elab *e, const Stmt *stmt) {
     const Target *t = &stmt->targets.at[0];
     int rank = 0;
     int64_t ext[MAX_RANK];
@@ -198,15 +175,13 @@ void run_param(Elab *e, const Stmt *stmt)
         fail(e, stmt->at, "E0425", "a parameter belongs to a model, not to its training");
         return;
     }
-    if (!target_shape(e, t, &rank, ext))
-        return;
+    if (!target_shape(e, t, &rank, ext)) return;
     Name path = path_join(e->scope->path, t->name);
     ParamRec *rec = map_get(&e->params, path);
     if (!rec) {
         Node *init;
         Value *v = init_value(e, stmt, path, rank, ext, &init);
-        if (v->kind != VAL_NONE && !init)
-            return;
+        if (v->kind != VAL_NONE && !init) return;
         rec = NEW(e->arena, ParamRec);
         rec->init = init;
         map_put(&e->params, path, rec);
@@ -229,8 +204,7 @@ void run_param(Elab *e, const Stmt *stmt)
 }
 
 /* ---- state */
-void run_state(Elab *e, const Stmt *stmt)
-{
+void run_state(Elab *e, const Stmt *stmt) {
     const Target *t = &stmt->targets.at[0];
     int rank = 0;
     int64_t ext[MAX_RANK];
@@ -241,14 +215,11 @@ void run_state(Elab *e, const Stmt *stmt)
         map_put(&e->scope->values, t->name, leaf_value(e, rec->leaf, t, t->at));
         return;
     }
-    if (t->indexed && !target_shape(e, t, &rank, ext))
-        return;
-    if (!t->indexed)
-        state_shape(e, t->name, &rank, ext);
+    if (t->indexed && !target_shape(e, t, &rank, ext)) return;
+    if (!t->indexed) state_shape(e, t->name, &rank, ext);
     Node *init;
     init_value(e, stmt, path, rank, ext, &init);
-    if (!init)
-        return;
+    if (!init) return;
     rec = NEW(e->arena, StateRec);
     rec->init = init;
     rec->leaf = graph_leaf(e->g, NODE_STATE, path, false, rank, ext, 0, t->at);
@@ -258,8 +229,7 @@ void run_state(Elab *e, const Stmt *stmt)
 }
 
 /* ---- name' = ... */
-Node *update_fits(Elab *e, const Value *v, const Node *leaf, Span at)
-{
+Node *update_fits(Elab *e, const Value *v, const Node *leaf, Span at) {
     Node *node = NULL;
     if (v->kind == VAL_NUMBER && !v->s->dims)
         node = graph_map(e->g, leaf->rank, leaf->extent, v->s, NULL, at);
@@ -272,15 +242,15 @@ Node *update_fits(Elab *e, const Value *v, const Node *leaf, Span at)
         return NULL;
     }
     if (node->per_example) {
-        if (fail(e, at, "E0428", "`%s` is given a value that differs from example to example", leaf->name))
+        if (fail(e, at, "E0428", "`%s` is given a value that differs from example to example",
+                 leaf->name))
             fail_help(e, "a state is shared: reduce over the batch, `mean[batch] …`");
         return NULL;
     }
     return node;
 }
 
-static void push_update(Elab *e, Node *leaf, Node *node)
-{
+static void push_update(Elab *e, Node *leaf, Node *node) {
     for (int i = 0; i < e->updates.len; i++)
         if (e->updates.at[i].target == leaf) {
             e->updates.at[i].node = node;
@@ -290,18 +260,15 @@ static void push_update(Elab *e, Node *leaf, Node *node)
     VEC_PUSH(e->arena, e->updates, r);
 }
 
-void run_update(Elab *e, const Stmt *stmt)
-{
+void run_update(Elab *e, const Stmt *stmt) {
     const Target *t = &stmt->targets.at[0];
-    if (e->mode == MODE_EVAL && !e->training)
-        return; /* prediction changes nothing */
+    if (e->mode == MODE_EVAL && !e->training) return; /* prediction changes nothing */
     Value *old = find_value(e, t->name);
     const Decl *decl = e->scope->decl;
     bool argument = decl && decl->params.len && decl->params.at[0].name == t->name;
     Node *leaf = NULL;
     StateRec *rec = map_get(&e->states, path_join(e->scope->path, t->name));
-    if (rec)
-        leaf = rec->leaf;
+    if (rec) leaf = rec->leaf;
     if (!leaf && !argument) {
         if (!old || old->kind != VAL_ERROR)
             fail(e, t->at, "E0209", "`%s` is not a state of this def", t->name);
@@ -315,15 +282,12 @@ void run_update(Elab *e, const Stmt *stmt)
     f.uses = f.with_params = 0;
     count_uses(e, stmt->value, &f.uses, &f.with_params);
     Name label = name_printf("%s'", path_join(e->scope->path, t->name));
-    if (!t->indexed)
-        run_where(e, stmt);
+    if (!t->indexed) run_where(e, stmt);
     Value *v = t->indexed ? run_indexed(e, t, stmt, label) : eval_with(e, stmt->value, f, label);
     map_put(&e->scope->primed, t->name, v);
-    if (v->kind == VAL_ERROR || !leaf)
-        return;
+    if (v->kind == VAL_ERROR || !leaf) return;
     Node *node = update_fits(e, v, leaf, stmt->value->at);
-    if (!node)
-        return;
+    if (!node) return;
     map_put(&e->scope->primed, t->name, leaf_value(e, node, t, stmt->at));
     push_update(e, leaf, node);
 }

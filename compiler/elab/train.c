@@ -5,22 +5,18 @@
 #include <math.h>
 #include <string.h>
 
-const Stmt *train_key(const Elab *e, const char *key)
-{
+const Stmt *train_key(const Elab *e, const char *key) {
     for (int i = 0; e->train && i < e->train->body.len; i++) {
         const Stmt *s = e->train->body.at[i];
-        if (s->targets.len && s->value && !strcmp(s->targets.at[0].name, key))
-            return s;
+        if (s->targets.len && s->value && !strcmp(s->targets.at[0].name, key)) return s;
     }
     return NULL;
 }
 
 /* ---- Numbers and choices */
-static bool number_key(Elab *e, const char *key, double lo, double *out)
-{
+static bool number_key(Elab *e, const char *key, double lo, double *out) {
     const Stmt *s = train_key(e, key);
-    if (!s)
-        return false;
+    if (!s) return false;
     Value *v = value_error(e);
     Scope *outer = e->scope;
     e->scope = scope_new(e, NULL, name_of(key), name_of(key));
@@ -29,8 +25,7 @@ static bool number_key(Elab *e, const char *key, double lo, double *out)
     v = eval_number(e, s->value);
     e->mode = MODE_EVAL;
     e->scope = outer;
-    if (v->kind != VAL_NUMBER)
-        return false;
+    if (v->kind != VAL_NUMBER) return false;
     if (!v->known) {
         if (!strcmp(key, "batch"))
             unavailable(e, s->value->at, "a batch that changes during training");
@@ -46,11 +41,9 @@ static bool number_key(Elab *e, const char *key, double lo, double *out)
     return true;
 }
 
-static void config_last(Elab *e)
-{
+static void config_last(Elab *e) {
     const Stmt *s = train_key(e, "last");
-    if (!s)
-        return;
+    if (!s) return;
     const char *text = s->value->kind == EXPR_STRING ? s->value->text : "";
     if (strcmp(text, "drop") && strcmp(text, "keep"))
         fail(e, s->value->at, "E0531", "`last` is \"drop\" or \"keep\"");
@@ -58,12 +51,11 @@ static void config_last(Elab *e)
 }
 
 /* best = min(validation.error_rate) */
-static void config_best(Elab *e)
-{
+static void config_best(Elab *e) {
     const Stmt *s = train_key(e, "best");
-    if (!s)
-        return;
-    const Expr *x = s->value, *of = x->kind == EXPR_CALL && x->args.len == 1 ? x->args.at[0].value : NULL;
+    if (!s) return;
+    const Expr *x = s->value,
+               *of = x->kind == EXPR_CALL && x->args.len == 1 ? x->args.at[0].value : NULL;
     const char *how = of && x->base->kind == EXPR_NAME ? x->base->name : "";
     bool max = !strcmp(how, "max");
     if (!of || (strcmp(how, "min") && !max) || (of->kind != EXPR_NAME && of->kind != EXPR_FIELD)) {
@@ -80,15 +72,12 @@ static void config_best(Elab *e)
     e->unit->config.best_max = max;
 }
 
-static Name metric_name(const Expr *x)
-{
-    if (x->kind == EXPR_CALL)
-        x = x->base;
+static Name metric_name(const Expr *x) {
+    if (x->kind == EXPR_CALL) x = x->base;
     return x->kind == EXPR_NAME || x->kind == EXPR_FIELD ? x->name : name_of("metric");
 }
 
-static int key_items(const Stmt *s, const Expr **items, int most)
-{
+static int key_items(const Stmt *s, const Expr **items, int most) {
     const Expr *x = s->value;
     int n = 0;
     if (x->kind != EXPR_TUPLE)
@@ -101,8 +90,7 @@ static int key_items(const Stmt *s, const Expr **items, int most)
 
 enum { ITEMS = 64 };
 
-static void config_metrics(Elab *e)
-{
+static void config_metrics(Elab *e) {
     const Stmt *s = train_key(e, "metric");
     const Expr *items[ITEMS];
     for (int i = 0, n = s ? key_items(s, items, ITEMS) : 0; i < n; i++) {
@@ -113,8 +101,7 @@ static void config_metrics(Elab *e)
     }
 }
 
-void train_config(Elab *e)
-{
+void train_config(Elab *e) {
     TrainConfig *c = &e->unit->config;
     double x;
     c->batch = number_key(e, "batch", 1, &x) ? (int64_t)x : 32;
@@ -128,14 +115,12 @@ void train_config(Elab *e)
     static const char *const later[] = {"order", "watch", "load"};
     for (int i = 0; i < LENGTH(later); i++) {
         const Stmt *s = train_key(e, later[i]);
-        if (s)
-            unavailable(e, s->at, arena_printf(e->arena, "`%s`", later[i]));
+        if (s) unavailable(e, s->at, arena_printf(e->arena, "`%s`", later[i]));
     }
 }
 
 /* ---- Expressions over the model's values */
-Scope *train_scope(Elab *e)
-{
+Scope *train_scope(Elab *e) {
     Scope *s = scope_new(e, NULL, NULL, NULL);
     const Map *values = &e->model_scope->values;
     for (int i = 0; i < values->slots.len; i++)
@@ -145,8 +130,7 @@ Scope *train_scope(Elab *e)
     return s;
 }
 
-static Value *train_expr(Elab *e, const Stmt *s, const Expr *x, Name use)
-{
+static Value *train_expr(Elab *e, const Stmt *s, const Expr *x, Name use) {
     Scope *outer = e->scope;
     Frame frame = frame_new();
     e->scope = train_scope(e);
@@ -162,13 +146,14 @@ static Value *train_expr(Elab *e, const Stmt *s, const Expr *x, Name use)
 }
 
 /* One number per example; a bare def is applied to the output and its target. */
-static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name)
-{
+static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name) {
     Value *v = train_expr(e, s, x, name);
     if (v->kind == VAL_DEF) {
         if (e->model_outputs.len != 1) {
-            if (fail(e, x->at, "E0540", "the model has %d outputs: `%s` does not say of which", e->model_outputs.len, name))
-                fail_help(e, "write `%s = f(%s, %s.target)`", name, e->unit->outputs.at[0], e->unit->outputs.at[0]);
+            if (fail(e, x->at, "E0540", "the model has %d outputs: `%s` does not say of which",
+                     e->model_outputs.len, name))
+                fail_help(e, "write `%s = f(%s, %s.target)`", name, e->unit->outputs.at[0],
+                          e->unit->outputs.at[0]);
             return NULL;
         }
         const Param *output = &e->model->outputs.at[0];
@@ -178,10 +163,10 @@ static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name)
         v = apply(e, v, pair, 2, x->at, name, name);
         e->scope = outer;
     }
-    if (v->kind == VAL_ERROR)
-        return NULL;
+    if (v->kind == VAL_ERROR) return NULL;
     if (v->kind != VAL_NUMBER || v->s->dims || v->truth) {
-        if (fail(e, x->at, "E0541", "`%s` is one number for an example, this is %s", name, value_text(e, v)) &&
+        if (fail(e, x->at, "E0541", "`%s` is one number for an example, this is %s", name,
+                 value_text(e, v)) &&
             v->kind == VAL_TENSOR)
             fail_help(e, "reduce it over its indices, `mean[d...] …`");
         return NULL;
@@ -189,8 +174,7 @@ static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name)
     return graph_map(e->g, 0, NULL, v->s, name, x->at);
 }
 
-Node *train_loss(Elab *e)
-{
+Node *train_loss(Elab *e) {
     const Stmt *s = train_key(e, "loss");
     if (!s) {
         fail(e, e->train->at, "E0503", "this training has no loss");
@@ -199,21 +183,18 @@ Node *train_loss(Elab *e)
     return per_example(e, s, s->value, name_of("loss"));
 }
 
-void train_metrics(Elab *e, Program *program)
-{
+void train_metrics(Elab *e, Program *program) {
     const Stmt *s = train_key(e, "metric");
     const Expr *items[ITEMS];
     for (int i = 0, n = s ? key_items(s, items, ITEMS) : 0; i < n; i++) {
         Name name = metric_name(items[i]);
         Node *node = per_example(e, s, items[i], name);
-        if (node)
-            program_value(e, program, name, node);
+        if (node) program_value(e, program, name, node);
     }
 }
 
 /* ---- Augmentation: only what the step's forward pass sees */
-static bool augment(Elab *e, Value **inputs)
-{
+static bool augment(Elab *e, Value **inputs) {
     const Stmt *s = train_key(e, "augment");
     const Expr *items[ITEMS];
     int failed = e->failed;
@@ -223,17 +204,19 @@ static bool augment(Elab *e, Value **inputs)
             first = first->a;
         int input = -1;
         for (int k = 0; first->kind == EXPR_NAME && k < e->model->params.len; k++)
-            if (e->model->params.at[k].name == first->name)
-                input = k;
+            if (e->model->params.at[k].name == first->name) input = k;
         if (input < 0 || first == x) {
             if (fail(e, x->at, "E0550", "`augment` changes an input of the model"))
-                fail_help(e, "write `augment = %s -> …`", e->model->params.len ? e->model->params.at[0].name : "x");
+                fail_help(e, "write `augment = %s -> …`",
+                          e->model->params.len ? e->model->params.at[0].name : "x");
             continue;
         }
         Value *v = train_expr(e, s, x, name_of("augment"));
         const Node *leaf = e->unit->inputs.at[input];
         const Node *node = v->kind == VAL_ERROR ? NULL : value_whole(e, v, NULL, x->at);
-        if (node && (node->rank != leaf->rank || memcmp(node->extent, leaf->extent, sizeof *leaf->extent * (size_t)leaf->rank))) {
+        if (node &&
+            (node->rank != leaf->rank ||
+             memcmp(node->extent, leaf->extent, sizeof *leaf->extent * (size_t)leaf->rank))) {
             fail(e, x->at, "E0551", "`%s` is %s, augmented it would be %s", leaf->name,
                  shape_text(e, leaf->rank, leaf->extent), shape_text(e, node->rank, node->extent));
         } else if (node)
@@ -243,19 +226,20 @@ static bool augment(Elab *e, Value **inputs)
 }
 
 /* ---- Programs */
-static Node *batch_mean(Elab *e, Node *node)
-{
-    const Scalar *live = sc_op(e->g, OP_NE, sc_read(e->g, live_leaf(e), NULL, NULL), sc_const(e->g, 0), NULL);
+static Node *batch_mean(Elab *e, Node *node) {
+    const Scalar *live =
+        sc_op(e->g, OP_NE, sc_read(e->g, live_leaf(e), NULL, NULL), sc_const(e->g, 0), NULL);
     const Scalar *value = sc_read(e->g, node, NULL, NULL);
-    CompSpec sum = {.reduce = RED_SUM, .over_batch = true, .at = node->at,
+    CompSpec sum = {.reduce = RED_SUM,
+                    .over_batch = true,
+                    .at = node->at,
                     .body = sc_op(e->g, OP_SELECT, live, value, sc_const(e->g, 0))};
     const Scalar *total = sc_read(e->g, graph_comp(e->g, &sum), NULL, NULL);
     const Scalar *count = sc_read(e->g, hyper_leaf(e, "count"), NULL, NULL);
     return graph_map(e->g, 0, NULL, sc_op(e->g, OP_DIV, total, count, NULL), NULL, node->at);
 }
 
-static void step_program(Elab *e)
-{
+static void step_program(Elab *e) {
     ValueList inputs = {0};
     for (int i = 0; i < e->model_inputs.len; i++)
         VEC_PUSH(e->arena, inputs, e->model_inputs.at[i]);
@@ -268,8 +252,10 @@ static void step_program(Elab *e)
     if (loss) {
         Node *total = batch_mean(e, loss), *penalty = train_penalty(e);
         if (penalty)
-            total = graph_map(e->g, 0, NULL, sc_op(e->g, OP_ADD, sc_read(e->g, total, NULL, NULL),
-                              sc_read(e->g, penalty, NULL, NULL), NULL), NULL, loss->at);
+            total = graph_map(e->g, 0, NULL,
+                              sc_op(e->g, OP_ADD, sc_read(e->g, total, NULL, NULL),
+                                    sc_read(e->g, penalty, NULL, NULL), NULL),
+                              NULL, loss->at);
         Program *p = program_new(e, PROGRAM_STEP, "step");
         program_value(e, p, name_of("loss"), total);
         update_program(e, p, total);
@@ -278,18 +264,17 @@ static void step_program(Elab *e)
     e->mode = MODE_EVAL;
 }
 
-void train_epoch(Elab *e)
-{
+void train_epoch(Elab *e) {
     const Stmt *s = train_key(e, "stop");
     const Expr *items[ITEMS];
     int n = s ? key_items(s, items, ITEMS) : 0;
-    if (!n)
-        return;
+    if (!n) return;
     bool validation = false;
     for (int i = 0; i < e->unit->sets.len; i++)
         validation = validation || !strcmp(e->unit->sets.at[i].name, "validation");
     if (!validation && e->data)
-        diag_warning(s->at, "W0501", "the data have no validation set: stopping looks at the test set");
+        diag_warning(s->at, "W0501",
+                     "the data have no validation set: stopping looks at the test set");
     e->mode = MODE_EPOCH;
     e->updates.len = 0;
     map_init(&e->visits, e->arena);
@@ -306,30 +291,31 @@ void train_epoch(Elab *e)
         if (v->kind == VAL_NUMBER && v->truth && !v->s->dims)
             VEC_PUSH(e->arena, e->stops, v->s);
         else if (v->kind == VAL_DEF && e->failed == failed)
-            fail(e, items[i]->at, "E0560", "a stop rule wants what it looks at: `%s` is not given all of its arguments", value_text(e, v));
+            fail(e, items[i]->at, "E0560",
+                 "a stop rule wants what it looks at: `%s` is not given all of its arguments",
+                 value_text(e, v));
         else if (e->stops.len == stops && e->failed == failed)
             fail(e, items[i]->at, "E0560", "this is no stop rule: it has no `stop when`");
     }
     e->mode = MODE_EVAL;
-    if (!e->stops.len || e->failed)
-        return;
+    if (!e->stops.len || e->failed) return;
     const Scalar *any = e->stops.at[0];
     for (int i = 1; i < e->stops.len; i++)
         any = sc_op(e->g, OP_OR, any, e->stops.at[i], NULL);
     const Scalar *one = sc_op(e->g, OP_SELECT, any, sc_const(e->g, 1), sc_const(e->g, 0));
     Program *p = program_new(e, PROGRAM_EPOCH, "epoch");
-    Result r = {.kind = RESULT_STOP, .name = name_of("stop"), .node = graph_map(e->g, 0, NULL, one, NULL, s->at)};
+    Result r = {.kind = RESULT_STOP,
+                .name = name_of("stop"),
+                .node = graph_map(e->g, 0, NULL, one, NULL, s->at)};
     VEC_PUSH(e->arena, p->results, r);
     for (int i = 0; i < e->updates.len; i++)
         program_next(e, p, e->updates.at[i].target, e->updates.at[i].node);
     e->unit->config.has_stop = true;
 }
 
-void train_programs(Elab *e)
-{
+void train_programs(Elab *e) {
     Node *loss = train_loss(e);
-    if (!loss)
-        return;
+    if (!loss) return;
     Program *p = program_new(e, PROGRAM_EVAL, "eval");
     program_value(e, p, name_of("loss"), loss);
     train_metrics(e, p);

@@ -15,30 +15,23 @@ typedef struct Part { /* `f(…) on W`; selector NULL: the rest */
 typedef VEC(Part) PartList;
 
 /* ---- Selection: a path's components in a row, from its beginning or to its end; `*` is any run */
-static bool match_parts(const char *pattern, const char *path, bool prefix)
-{
+static bool match_parts(const char *pattern, const char *path, bool prefix) {
     size_t n = strcspn(pattern, "."), m = strcspn(path, ".");
     bool star = n == 1 && *pattern == '*', last = !pattern[n], end = !path[m];
     bool equal = star || (n == m && !strncmp(pattern, path, n));
-    if (equal && last && (end || prefix))
-        return true;
-    if (equal && !last && !end && match_parts(pattern + n + 1, path + m + 1, prefix))
-        return true;
+    if (equal && last && (end || prefix)) return true;
+    if (equal && !last && !end && match_parts(pattern + n + 1, path + m + 1, prefix)) return true;
     return star && !end && match_parts(pattern, path + m + 1, prefix);
 }
 
-static bool path_selected(const char *pattern, const char *path)
-{
-    if (match_parts(pattern, path, true))
-        return true;
+static bool path_selected(const char *pattern, const char *path) {
+    if (match_parts(pattern, path, true)) return true;
     for (const char *at = path; (at = strchr(at, '.')); at++)
-        if (match_parts(pattern, at + 1, false))
-            return true;
+        if (match_parts(pattern, at + 1, false)) return true;
     return false;
 }
 
-int select_params(Elab *e, const Expr *x, bool *chosen)
-{
+int select_params(Elab *e, const Expr *x, bool *chosen) {
     int n = 0;
     if (x->kind == EXPR_TUPLE) {
         for (int i = 0; i < x->args.len; i++)
@@ -47,34 +40,30 @@ int select_params(Elab *e, const Expr *x, bool *chosen)
     }
     const char *pattern = field_text(e, x);
     if (!pattern) {
-        fail(e, x->at, "E0570", "parameters are selected by a name or a path: `W`, `trunk`, `trunk.*.b`");
+        fail(e, x->at, "E0570",
+             "parameters are selected by a name or a path: `W`, `trunk`, `trunk.*.b`");
         return 0;
     }
     for (int i = 0; i < e->param_list.len; i++)
-        if (path_selected(pattern, e->param_list.at[i]->leaf->name))
-            chosen[i] = true, n++;
-    if (n)
-        return n;
+        if (path_selected(pattern, e->param_list.at[i]->leaf->name)) chosen[i] = true, n++;
+    if (n) return n;
     VEC(Name) names = {0};
     const char *all = "";
     for (int i = 0; i < e->param_list.len; i++) {
         Name name = e->param_list.at[i]->leaf->name;
         VEC_PUSH(e->arena, names, name);
-        if (i < 12)
-            all = arena_printf(e->arena, "%s%s%s", all, i ? ", " : "", name);
+        if (i < 12) all = arena_printf(e->arena, "%s%s%s", all, i ? ", " : "", name);
     }
     if (fail(e, x->at, "E0571", "`%s` selects no parameter", pattern)) {
         Name near = name_nearest(name_of(pattern), names.at, (size_t)names.len);
         fail_help(e, "the parameters are %s%s", all, names.len > 12 ? ", …" : "");
-        if (near)
-            fail_help(e, "did you mean `%s`?", near);
+        if (near) fail_help(e, "did you mean `%s`?", near);
     }
     return 0;
 }
 
 /* ---- Keys of parts */
-static void part_add(Elab *e, PartList *parts, const Expr *x, Name key)
-{
+static void part_add(Elab *e, PartList *parts, const Expr *x, Name key) {
     if (x->kind == EXPR_TUPLE) {
         for (int i = 0; i < x->args.len; i++)
             part_add(e, parts, x->args.at[i].value, key);
@@ -85,12 +74,10 @@ static void part_add(Elab *e, PartList *parts, const Expr *x, Name key)
     if (x->kind == EXPR_ON) {
         def = x->a;
         p.selector = x->b;
-        if (!select_params(e, p.selector, p.chosen))
-            return;
+        if (!select_params(e, p.selector, p.chosen)) return;
     }
     p.def = eval_callable(e, def);
-    if (p.def->kind == VAL_ERROR)
-        return;
+    if (p.def->kind == VAL_ERROR) return;
     if (p.def->kind != VAL_DEF) {
         fail(e, def->at, "E0572", "`%s` wants a def, this is %s", key, value_text(e, p.def));
         return;
@@ -98,12 +85,10 @@ static void part_add(Elab *e, PartList *parts, const Expr *x, Name key)
     VEC_PUSH(e->arena, *parts, p);
 }
 
-static PartList parts_of(Elab *e, const char *key)
-{
+static PartList parts_of(Elab *e, const char *key) {
     PartList parts = {0};
     const Stmt *s = train_key(e, key);
-    if (!s)
-        return parts;
+    if (!s) return parts;
     Scope *outer = e->scope;
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.shared = true;
@@ -119,8 +104,7 @@ static PartList parts_of(Elab *e, const char *key)
 }
 
 /* A part without `on` is for what no other one takes. */
-static void parts_rest(Elab *e, PartList *parts)
-{
+static void parts_rest(Elab *e, PartList *parts) {
     for (int i = 0; i < e->param_list.len; i++) {
         bool taken = false;
         for (int k = 0; k < parts->len; k++)
@@ -132,8 +116,7 @@ static void parts_rest(Elab *e, PartList *parts)
     }
 }
 
-static Value *apply_part(Elab *e, const Part *part, Value **args, int n, Name path)
-{
+static Value *apply_part(Elab *e, const Part *part, Value **args, int n, Name path) {
     Scope *outer = e->scope;
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.shared = true;
@@ -146,27 +129,30 @@ static Value *apply_part(Elab *e, const Part *part, Value **args, int n, Name pa
     return v;
 }
 
-static Node *param_node(const ParamRec *rec) { return rec->forward ? rec->forward : rec->leaf; }
+static Node *param_node(const ParamRec *rec) {
+    return rec->forward ? rec->forward : rec->leaf;
+}
 
-static Value *param_value(Elab *e, Node *node) { return value_node(e, node, node->at); }
+static Value *param_value(Elab *e, Node *node) {
+    return value_node(e, node, node->at);
+}
 
 /* ---- Penalties: added to the loss */
-Node *train_penalty(Elab *e)
-{
+Node *train_penalty(Elab *e) {
     PartList parts = parts_of(e, "penalty");
     const Scalar *sum = NULL;
     parts_rest(e, &parts);
     for (int k = 0; k < parts.len; k++)
         for (int i = 0; i < e->param_list.len; i++) {
             const ParamRec *rec = e->param_list.at[i];
-            if (!parts.at[k].chosen[i])
-                continue;
+            if (!parts.at[k].chosen[i]) continue;
             Value *w = param_value(e, param_node(rec));
-            Value *v = apply_part(e, &parts.at[k], &w, 1, name_printf("%s.%s", rec->leaf->name, parts.at[k].hyper));
-            if (v->kind == VAL_ERROR)
-                break;
+            Value *v = apply_part(e, &parts.at[k], &w, 1,
+                                  name_printf("%s.%s", rec->leaf->name, parts.at[k].hyper));
+            if (v->kind == VAL_ERROR) break;
             if (v->kind != VAL_NUMBER || v->s->dims || v->s->per_example) {
-                fail(e, parts.at[k].at, "E0573", "a penalty is one number, this is %s", value_text(e, v));
+                fail(e, parts.at[k].at, "E0573", "a penalty is one number, this is %s",
+                     value_text(e, v));
                 break;
             }
             sum = sum ? sc_op(e->g, OP_ADD, sum, v->s, NULL) : v->s;
@@ -175,19 +161,18 @@ Node *train_penalty(Elab *e)
 }
 
 /* ---- Gradients: through a chain that may look at all of them */
-static Value **gradient_values(Elab *e, Node *loss)
-{
+static Value **gradient_values(Elab *e, Node *loss) {
     int n = e->param_list.len;
     Value **g = NEW_ARRAY(e->arena, Value *, n + 1);
     for (int i = 0; i < n; i++) {
         ParamRec *rec = e->param_list.at[i];
-        g[i] = rec->frozen ? value_error(e) : value_node(e, graph_grad(e->g, loss, param_node(rec)), rec->leaf->at);
+        g[i] = rec->frozen ? value_error(e)
+                           : value_node(e, graph_grad(e->g, loss, param_node(rec)), rec->leaf->at);
     }
     return g;
 }
 
-static bool gradient_stage(Elab *e, const Part *part, const Stage *stage, int number, Value **g)
-{
+static bool gradient_stage(Elab *e, const Part *part, const Stage *stage, int number, Value **g) {
     int n = e->param_list.len;
     Value *family = value_new(e, VAL_FAMILY, part->at), *one = value_new(e, VAL_DEF, part->at);
     int *of = NEW_ARRAY(e->arena, int, n + 1);
@@ -199,21 +184,24 @@ static bool gradient_stage(Elab *e, const Part *part, const Stage *stage, int nu
         }
     bool many = part->def->stages.len > 1;
     Name name = stage->decl ? stage->decl->name : stage->builtin;
-    Part single = {.def = one, .at = stage->at,
-                   .hyper = many ? name_printf("%s.%s%d", part->hyper, name, number + 1) : part->hyper};
+    Part single = {.def = one,
+                   .at = stage->at,
+                   .hyper =
+                       many ? name_printf("%s.%s%d", part->hyper, name, number + 1) : part->hyper};
     int members = family->items.len, failed = e->failed;
     Value **next = NEW_ARRAY(e->arena, Value *, members + 1);
     for (int m = 0; m < members && e->failed == failed; m++) {
         const Node *leaf = e->param_list.at[of[m]]->leaf;
         e->member = m;
         e->members = members;
-        next[m] = apply_part(e, &single, &family, 1, name_printf("%s.%s", leaf->name, single.hyper));
+        next[m] =
+            apply_part(e, &single, &family, 1, name_printf("%s.%s", leaf->name, single.hyper));
         e->members = 0;
         e->member = -1;
-        if (next[m]->kind == VAL_ERROR)
-            return false;
+        if (next[m]->kind == VAL_ERROR) return false;
         if (value_rank(next[m]) != leaf->rank ||
-            (leaf->rank && memcmp(value_extent(next[m]), leaf->extent, sizeof *leaf->extent * (size_t)leaf->rank))) {
+            (leaf->rank && memcmp(value_extent(next[m]), leaf->extent,
+                                  sizeof *leaf->extent * (size_t)leaf->rank))) {
             fail(e, part->at, "E0574", "the gradient of `%s`, %s, becomes %s", leaf->name,
                  shape_text(e, leaf->rank, leaf->extent), value_text(e, next[m]));
             return false;
@@ -224,44 +212,36 @@ static bool gradient_stage(Elab *e, const Part *part, const Stage *stage, int nu
     return e->failed == failed;
 }
 
-static void gradient_chain(Elab *e, Value **g)
-{
+static void gradient_chain(Elab *e, Value **g) {
     PartList parts = parts_of(e, "gradients");
     parts_rest(e, &parts);
     for (int k = 0; k < parts.len; k++)
         for (int s = 0; s < parts.at[k].def->stages.len; s++)
-            if (!gradient_stage(e, &parts.at[k], &parts.at[k].def->stages.at[s], s, g))
-                return;
+            if (!gradient_stage(e, &parts.at[k], &parts.at[k].def->stages.at[s], s, g)) return;
 }
 
 /* ---- Optimizers */
-static void freeze(Elab *e)
-{
+static void freeze(Elab *e) {
     const Stmt *s = train_key(e, "freeze");
     bool *chosen = NEW_ARRAY(e->arena, bool, e->param_list.len + 1);
-    if (s)
-        select_params(e, s->value, chosen);
+    if (s) select_params(e, s->value, chosen);
     for (int i = 0; i < e->param_list.len; i++)
         e->param_list.at[i]->frozen = chosen[i];
 }
 
-static PartList optimizers(Elab *e)
-{
+static PartList optimizers(Elab *e) {
     PartList parts = parts_of(e, "optimizer");
     parts_rest(e, &parts);
     return parts;
 }
 
-static const Part *part_for(const PartList *parts, int param)
-{
+static const Part *part_for(const PartList *parts, int param) {
     for (int k = 0; k < parts->len; k++)
-        if (parts->at[k].chosen[param])
-            return &parts->at[k];
+        if (parts->at[k].chosen[param]) return &parts->at[k];
     return NULL;
 }
 
-static void look_for(const Scalar *read, void *context)
-{
+static void look_for(const Scalar *read, void *context) {
     Node **wanted = context;
     if (read->node == wanted[0])
         wanted[1] = read->node;
@@ -270,8 +250,7 @@ static void look_for(const Scalar *read, void *context)
 }
 
 /* Where each gradient is wanted (`at e`): found before the model is run, which then reads that. */
-void update_look_ahead(Elab *e)
-{
+void update_look_ahead(Elab *e) {
     e->mode = MODE_UPDATE;
     e->training = true;
     map_init(&e->visits, e->arena);
@@ -282,8 +261,7 @@ void update_look_ahead(Elab *e)
     for (int i = 0; i < e->param_list.len; i++) {
         ParamRec *rec = e->param_list.at[i];
         const Part *part = part_for(&parts, i);
-        if (!part || rec->frozen)
-            continue;
+        if (!part || rec->frozen) continue;
         Node *g = graph_leaf(e->g, NODE_INPUT, name_printf("%s.gradient", rec->leaf->name), false,
                              rec->leaf->rank, rec->leaf->extent, 0, (Span){0});
         Value *args[2] = {param_value(e, rec->leaf), param_value(e, g)};
@@ -292,13 +270,14 @@ void update_look_ahead(Elab *e)
         e->updates.len = 0;
         apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
         e->scope->stop_at_at = false;
-        Node *at = e->look_at && e->look_at->kind != VAL_ERROR ? value_whole(e, e->look_at, NULL, part->at) : NULL;
+        Node *at = e->look_at && e->look_at->kind != VAL_ERROR
+                       ? value_whole(e, e->look_at, NULL, part->at)
+                       : NULL;
         if (!at || at->rank != rec->leaf->rank ||
             memcmp(at->extent, rec->leaf->extent, sizeof *at->extent * (size_t)at->rank))
             continue;
         Node *wanted[2] = {g, NULL};
-        if (at->body)
-            sc_reads(at->body, look_for, wanted);
+        if (at->body) sc_reads(at->body, look_for, wanted);
         rec->forward = at == rec->leaf || wanted[1] ? NULL : at;
     }
     e->quiet--;
@@ -307,34 +286,30 @@ void update_look_ahead(Elab *e)
     e->mode = MODE_EVAL;
 }
 
-static Value *constrain(Elab *e, const PartList *constraints, int param, Value *w)
-{
+static Value *constrain(Elab *e, const PartList *constraints, int param, Value *w) {
     for (int k = 0; k < constraints->len; k++)
         if (constraints->at[k].chosen[param]) {
             Name name = e->param_list.at[param]->leaf->name;
-            w = apply_part(e, &constraints->at[k], &w, 1, name_printf("%s.%s", name, constraints->at[k].hyper));
+            w = apply_part(e, &constraints->at[k], &w, 1,
+                           name_printf("%s.%s", name, constraints->at[k].hyper));
         }
     return w;
 }
 
-static bool update_param(Elab *e, Program *step, const Part *part, const PartList *constraints, int i, Value *g)
-{
+static bool update_param(Elab *e, Program *step, const Part *part, const PartList *constraints,
+                         int i, Value *g) {
     ParamRec *rec = e->param_list.at[i];
     Value *args[2] = {param_value(e, rec->leaf), g};
     int failed = e->failed;
     Value *w = apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
-    if (w->kind != VAL_ERROR)
-        w = constrain(e, constraints, i, w);
-    if (w->kind == VAL_ERROR || e->failed > failed)
-        return e->failed == failed;
+    if (w->kind != VAL_ERROR) w = constrain(e, constraints, i, w);
+    if (w->kind == VAL_ERROR || e->failed > failed) return e->failed == failed;
     Node *node = update_fits(e, w, rec->leaf, part->at);
-    if (node)
-        program_next(e, step, rec->leaf, node);
+    if (node) program_next(e, step, rec->leaf, node);
     return node != NULL;
 }
 
-void update_program(Elab *e, Program *step, Node *loss)
-{
+void update_program(Elab *e, Program *step, Node *loss) {
     e->mode = MODE_UPDATE;
     map_init(&e->visits, e->arena);
     if (!train_key(e, "optimizer")) {
@@ -349,10 +324,10 @@ void update_program(Elab *e, Program *step, Node *loss)
     gradient_chain(e, g);
     for (int i = 0; i < e->param_list.len && e->failed == failed; i++) {
         const Part *part = part_for(&parts, i);
-        if (e->param_list.at[i]->frozen)
-            continue;
+        if (e->param_list.at[i]->frozen) continue;
         if (!part)
-            fail(e, train_key(e, "optimizer")->at, "E0576", "`%s` has no optimizer", e->param_list.at[i]->leaf->name);
+            fail(e, train_key(e, "optimizer")->at, "E0576", "`%s` has no optimizer",
+                 e->param_list.at[i]->leaf->name);
         else
             update_param(e, step, part, &constraints, i, g[i]);
     }

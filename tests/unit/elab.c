@@ -15,8 +15,7 @@ static int64_t parameters(const Unit *u) {
 static bool settable(const Unit *u, const char *name, double value) {
     for (int i = 0; i < u->hypers.len; i++)
         if (!strcmp(u->hypers.at[i].name, name))
-            return u->hypers.at[i].value == value ||
-                   (isnan(value) && isnan(u->hypers.at[i].value));
+            return u->hypers.at[i].value == value || (isnan(value) && isnan(u->hypers.at[i].value));
     return false;
 }
 
@@ -33,11 +32,19 @@ Test(elab, lenet) {
         const char *path;
         int rank;
         int64_t extent[3];
-    } rows[] = {
-        {"standardize_channels1", 3, {1, 28, 28}}, {"conv1", 3, {20, 24, 24}}, {"batchnorm1", 3, {20, 24, 24}},
-        {"relu1", 3, {20, 24, 24}}, {"maxpool1", 3, {20, 12, 12}}, {"conv2", 3, {50, 8, 8}},
-        {"batchnorm2", 3, {50, 8, 8}}, {"relu2", 3, {50, 8, 8}}, {"maxpool2", 3, {50, 4, 4}},
-        {"dense1", 1, {500}}, {"relu3", 1, {500}}, {"dropout1", 1, {500}}, {"dense2", 1, {10}}};
+    } rows[] = {{"standardize_channels1", 3, {1, 28, 28}},
+                {"conv1", 3, {20, 24, 24}},
+                {"batchnorm1", 3, {20, 24, 24}},
+                {"relu1", 3, {20, 24, 24}},
+                {"maxpool1", 3, {20, 12, 12}},
+                {"conv2", 3, {50, 8, 8}},
+                {"batchnorm2", 3, {50, 8, 8}},
+                {"relu2", 3, {50, 8, 8}},
+                {"maxpool2", 3, {50, 4, 4}},
+                {"dense1", 1, {500}},
+                {"relu3", 1, {500}},
+                {"dropout1", 1, {500}},
+                {"dense2", 1, {10}}};
     cr_assert_eq(u->layers.len, LENGTH(rows));
     for (int i = 0; i < LENGTH(rows); i++) {
         cr_expect_str_eq(u->layers.at[i].path, rows[i].path);
@@ -105,8 +112,17 @@ Test(elab, paths) {
                      "  repeat 2 { h = h -> conv(4, pad = 1, bias = none) }\n"
                      "  g = h -> conv(4) -> conv(4)\n"
                      "  g -> dense(3) -> dense(2)\n}\n");
-    const char *paths[] = {"stem.W", "stem.b", "stage.unit1.conv1.W", "stage.unit1.batchnorm1.gamma", "stage.unit2.conv1.W",
-                           "h.W", "h2.W", "g.conv1.W", "g.conv2.b", "dense1.W", "dense2.W"};
+    const char *paths[] = {"stem.W",
+                           "stem.b",
+                           "stage.unit1.conv1.W",
+                           "stage.unit1.batchnorm1.gamma",
+                           "stage.unit2.conv1.W",
+                           "h.W",
+                           "h2.W",
+                           "g.conv1.W",
+                           "g.conv2.b",
+                           "dense1.W",
+                           "dense2.W"};
     for (int i = 0; i < LENGTH(paths); i++)
         has_param(&k, paths[i]);
     cr_expect_not(kit_has_leaf(&k, "h.b"), "bias = none");
@@ -122,15 +138,16 @@ Test(elab, model_used_twice_shares) {
 }
 
 Test(elab, two_heads) {
-    Kit k = kit_text("data d { train = csv(\"wine.csv\", kind = \"class\", strength = \"s\")\n"
-                     "  test = train when example.number % 4 == 0\n}\n"
-                     "model m(x[5]) -> kind: class[3], strength[1] {\n"
-                     "  h = x -> dense(8) -> relu\n"
-                     "  kind = h -> dense(3)\n  strength = h -> dense(1)\n}\n"
-                     "train m on d {\n"
-                     "  loss = cross_entropy(kind, kind.target) + 0.3 * huber(strength, strength.target)\n"
-                     "  optimizer = sgd(0.01) on kind, adam(1e-4)\n"
-                     "  metric = error_rate(kind, kind.target)\n  freeze = h.b\n}\n");
+    Kit k = kit_text(
+        "data d { train = csv(\"wine.csv\", kind = \"class\", strength = \"s\")\n"
+        "  test = train when example.number % 4 == 0\n}\n"
+        "model m(x[5]) -> kind: class[3], strength[1] {\n"
+        "  h = x -> dense(8) -> relu\n"
+        "  kind = h -> dense(3)\n  strength = h -> dense(1)\n}\n"
+        "train m on d {\n"
+        "  loss = cross_entropy(kind, kind.target) + 0.3 * huber(strength, strength.target)\n"
+        "  optimizer = sgd(0.01) on kind, adam(1e-4)\n"
+        "  metric = error_rate(kind, kind.target)\n  freeze = h.b\n}\n");
     EXPECT_SHAPE(kit_value(&k, "predict", "kind"), 3);
     EXPECT_SHAPE(kit_value(&k, "predict", "strength"), 1);
     EXPECT_SHAPE(kit_value(&k, "predict", "kind.p"), 3);
@@ -146,10 +163,12 @@ Test(elab, two_heads) {
 }
 
 Test(elab, train_keys) {
-    Kit k = kit_text("data d { train = csv(\"a.csv\", y = \"y\") }\n"
-                     "model m(x[3]) -> y[2] { x -> dense(2) }\n"
-                     "train m on d {\n loss = mse\n optimizer = sgd(lr = 0.1 * 0.5^epoch)\n batch = 2 * 8\n steps = 100\n seed = 9\n"
-                     " last = \"drop\"\n metric = absolute, mse\n best = min(train.absolute)\n leaves = 4\n}\n");
+    Kit k = kit_text(
+        "data d { train = csv(\"a.csv\", y = \"y\") }\n"
+        "model m(x[3]) -> y[2] { x -> dense(2) }\n"
+        "train m on d {\n loss = mse\n optimizer = sgd(lr = 0.1 * 0.5^epoch)\n batch = 2 * 8\n "
+        "steps = 100\n seed = 9\n"
+        " last = \"drop\"\n metric = absolute, mse\n best = min(train.absolute)\n leaves = 4\n}\n");
     const TrainConfig *c = &k.unit->config;
     cr_expect_eq(c->batch, 16);
     cr_expect_eq(c->steps, 100);
@@ -186,29 +205,54 @@ Test(elab, examples) {
 Test(elab, planned) {
     static const char *const keys[] = {"order = 1", "watch = 1", "load = weights(\"a\")"};
     for (int i = 0; i < LENGTH(keys); i++)
-        cr_expect_gt(kit_errors(name_printf("%smodel m(x[3]) -> y[2] { x -> dense(2) }\n"
-                                            "train m on d {\n loss = mse\n optimizer = sgd\n %s\n}\n", HEAD, keys[i])), 0, "%s", keys[i]);
-    cr_expect_gt(kit_errors("def f(x[d]) {\n y[d] = 2 * x[d]\n derivative x = 1\n}\nmodel m(x[3]) -> y[3] { x -> f }\n"), 0);
-    cr_expect_gt(kit_errors("def rnn(x[t, d]) { h[t] = (sum[d] x[t, d]) + h[t - 1; 0] }\nmodel m(x[3, 2]) -> y[3] { x -> rnn }\n"), 0);
+        cr_expect_gt(
+            kit_errors(name_printf("%smodel m(x[3]) -> y[2] { x -> dense(2) }\n"
+                                   "train m on d {\n loss = mse\n optimizer = sgd\n %s\n}\n",
+                                   HEAD, keys[i])),
+            0, "%s", keys[i]);
+    cr_expect_gt(kit_errors("def f(x[d]) {\n y[d] = 2 * x[d]\n derivative x = 1\n}\nmodel m(x[3]) "
+                            "-> y[3] { x -> f }\n"),
+                 0);
+    cr_expect_gt(kit_errors("def rnn(x[t, d]) { h[t] = (sum[d] x[t, d]) + h[t - 1; 0] }\nmodel "
+                            "m(x[3, 2]) -> y[3] { x -> rnn }\n"),
+                 0);
 }
 
 /* Nothing crashes, whatever stands in the file. */
 Test(elab, odd_texts) {
     static const char *const texts[] = {
-        "model m() -> y { 1 }\n", "model m(x[0]) -> y { 1 }\n", "model m(x[3]) -> y[3] { }\n",
-        "model m(x[3]) -> y[3] { x -> m }\n", "model m(x[99999999999999]) -> y { 1 }\n",
-        "model m(x[3, 3, 3, 3, 3, 3, 3, 3, 3]) -> y { 1 }\n", "def f(x, g) = g(g)\nmodel m(x[3]) -> y[3] { f(x, f) }\n",
-        "model m(x[3]) -> y[3] { x[1, 2, 3] }\n", "model m(x[3]) -> y[3] { x -> dense(0) }\n",
-        "model m(x[3]) -> y[3] { x -> dense(-1) }\n", "model m(x[3]) -> y[3] { x -> dense(1e300) }\n",
-        "model m(x[3]) -> y[3] { x -> dense(relu) }\n", "model m(x[3]) -> y[3] { x -> dense(x) }\n",
-        "model m(x[3]) -> y[3] { none }\n", "model m(x[3]) -> y[3] { \"a\" + 1 }\n", "model m(x[3]) -> y[3] { (x, x) }\n",
-        "model m(x[3]) -> y[3] { (a, b) = x\n a }\n", "model m(x: class) -> y[3] { x }\n", "model m(x[3]) -> y: class { x }\n",
-        "model m(x[3]) -> y[3] { z[i: 0] = 1\n z }\n", "model m(x[3]) -> y[3] { z[i: 3] = x[i / 0]\n z }\n",
-        "model m(x[3]) -> y[3] { x / (if x > 0 then 1 else none) }\n", "model m(x[3]) -> y[3] { max(x) }\n",
-        "model m(x[3]) -> y[3] { uniform(0) }\n", "model m(x[3]) -> y[3] { training }\n", "model m(x[3]) -> y[3] { relu }\n",
-        "model m(x[3]) -> y[3] { repeat 1e9 { x -> relu } }\n", "model m(x[3]) -> y[3] { sum[batch, data] x }\n",
-        "model m(x[3]) -> y[3] { stop when 1 > 0\n x }\n", "model m(x[3]) -> y[3] { example }\n",
-        "model m(x[3]) -> y[3] { example.loss }\n", "model m(x[3]) -> y[3] { validation.loss }\n"};
+        "model m() -> y { 1 }\n",
+        "model m(x[0]) -> y { 1 }\n",
+        "model m(x[3]) -> y[3] { }\n",
+        "model m(x[3]) -> y[3] { x -> m }\n",
+        "model m(x[99999999999999]) -> y { 1 }\n",
+        "model m(x[3, 3, 3, 3, 3, 3, 3, 3, 3]) -> y { 1 }\n",
+        "def f(x, g) = g(g)\nmodel m(x[3]) -> y[3] { f(x, f) }\n",
+        "model m(x[3]) -> y[3] { x[1, 2, 3] }\n",
+        "model m(x[3]) -> y[3] { x -> dense(0) }\n",
+        "model m(x[3]) -> y[3] { x -> dense(-1) }\n",
+        "model m(x[3]) -> y[3] { x -> dense(1e300) }\n",
+        "model m(x[3]) -> y[3] { x -> dense(relu) }\n",
+        "model m(x[3]) -> y[3] { x -> dense(x) }\n",
+        "model m(x[3]) -> y[3] { none }\n",
+        "model m(x[3]) -> y[3] { \"a\" + 1 }\n",
+        "model m(x[3]) -> y[3] { (x, x) }\n",
+        "model m(x[3]) -> y[3] { (a, b) = x\n a }\n",
+        "model m(x: class) -> y[3] { x }\n",
+        "model m(x[3]) -> y: class { x }\n",
+        "model m(x[3]) -> y[3] { z[i: 0] = 1\n z }\n",
+        "model m(x[3]) -> y[3] { z[i: 3] = x[i / 0]\n z }\n",
+        "model m(x[3]) -> y[3] { x / (if x > 0 then 1 else none) }\n",
+        "model m(x[3]) -> y[3] { max(x) }\n",
+        "model m(x[3]) -> y[3] { uniform(0) }\n",
+        "model m(x[3]) -> y[3] { training }\n",
+        "model m(x[3]) -> y[3] { relu }\n",
+        "model m(x[3]) -> y[3] { repeat 1e9 { x -> relu } }\n",
+        "model m(x[3]) -> y[3] { sum[batch, data] x }\n",
+        "model m(x[3]) -> y[3] { stop when 1 > 0\n x }\n",
+        "model m(x[3]) -> y[3] { example }\n",
+        "model m(x[3]) -> y[3] { example.loss }\n",
+        "model m(x[3]) -> y[3] { validation.loss }\n"};
     for (int i = 0; i < LENGTH(texts); i++)
         cr_expect_gt(kit_errors(texts[i]), 0, "%s", texts[i]);
 }

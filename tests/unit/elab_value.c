@@ -14,7 +14,8 @@ Test(elab_value, dense) {
     double bound = sqrt(6.0 / (6 + 5)), largest = 0;
     for (int i = 0; i < 30; i++)
         largest = fmax(largest, fabs(w[i]));
-    cr_expect(largest <= bound && largest > bound / 2, "xavier's bound is %g, the largest %g", bound, largest);
+    cr_expect(largest <= bound && largest > bound / 2, "xavier's bound is %g, the largest %g",
+              bound, largest);
     for (int b = 0; b < B; b++)
         for (int u = 0; u < 5; u++) {
             double sum = 0;
@@ -26,7 +27,17 @@ Test(elab_value, dense) {
 }
 
 Test(elab_value, conv) {
-    enum { C = 2, H = 7, W = 6, F = 3, K = 3, S = 2, P = 1, OH = (H + 2 * P - K) / S + 1, OW = (W + 2 * P - K) / S + 1 };
+    enum {
+        C = 2,
+        H = 7,
+        W = 6,
+        F = 3,
+        K = 3,
+        S = 2,
+        P = 1,
+        OH = (H + 2 * P - K) / S + 1,
+        OW = (W + 2 * P - K) / S + 1
+    };
     Kit k = kit_def("conv(3, 3, stride = 2, pad = 1, bias = 0.5) on [2, 7, 6]", "");
     kit_begin(&k, B);
     kit_run(&k, "init");
@@ -44,7 +55,8 @@ Test(elab_value, conv) {
                             for (int q = 0; q < K; q++) {
                                 int r = i * S + p - P, s = j * S + q - P;
                                 if (r >= 0 && r < H && s >= 0 && s < W)
-                                    sum += w[((o * C + c) * K + p) * K + q] * x[((b * C + c) * H + r) * W + s];
+                                    sum += w[((o * C + c) * K + p) * K + q] *
+                                           x[((b * C + c) * H + r) * W + s];
                             }
                     EXPECT_NEAR(y[((b * F + o) * OH + i) * OW + j], sum);
                 }
@@ -83,9 +95,11 @@ Test(elab_value, batchnorm) {
     const double *y = kit_get(&k, kit_value(&k, "step", "y"));
     for (int b = 0; b < LIVE; b++)
         for (int i = 0; i < C * N; i++)
-            EXPECT_NEAR(y[b * C * N + i], (x[b * C * N + i] - mean[i / N]) / sqrt(var[i / N] + 1e-3));
+            EXPECT_NEAR(y[b * C * N + i],
+                        (x[b * C * N + i] - mean[i / N]) / sqrt(var[i / N] + 1e-3));
     kit_run(&k, "step");
-    const double *mu = kit_get(&k, kit_leaf(&k, "batchnorm1.moving_mean")), *v = kit_get(&k, kit_leaf(&k, "batchnorm1.moving_var"));
+    const double *mu = kit_get(&k, kit_leaf(&k, "batchnorm1.moving_mean")),
+                 *v = kit_get(&k, kit_leaf(&k, "batchnorm1.moving_var"));
     for (int c = 0; c < C; c++) {
         EXPECT_NEAR(mu[c], 0.2 * mean[c]);
         EXPECT_NEAR(v[c], 0.8 + 0.2 * var[c] * LIVE * N / (LIVE * N - 1));
@@ -98,11 +112,13 @@ Test(elab_value, batchnorm) {
 }
 
 Test(elab_value, cross_entropy) {
-    Kit k = kit_text("data d { train = csv(\"a.csv\", y = \"y\") }\nmodel m(x[5]) -> y: class[5] { x }\n"
-                     "train m on d {\n loss = cross_entropy\n optimizer = sgd\n metric = error_rate\n}\n");
+    Kit k = kit_text(
+        "data d { train = csv(\"a.csv\", y = \"y\") }\nmodel m(x[5]) -> y: class[5] { x }\n"
+        "train m on d {\n loss = cross_entropy\n optimizer = sgd\n metric = error_rate\n}\n");
     kit_begin(&k, B);
     const double *x = kit_get(&k, kit_leaf(&k, "x")), *t = kit_get(&k, kit_leaf(&k, "y.target"));
-    const double *loss = kit_get(&k, kit_value(&k, "eval", "loss")), *p = kit_get(&k, kit_value(&k, "predict", "y.p"));
+    const double *loss = kit_get(&k, kit_value(&k, "eval", "loss")),
+                 *p = kit_get(&k, kit_value(&k, "predict", "y.p"));
     const double *wrong = kit_get(&k, kit_value(&k, "eval", "error_rate"));
     double total = 0;
     for (int b = 0; b < B; b++) {
@@ -146,7 +162,8 @@ Test(elab_value, standardize) {
             kit_set(&k, "live", batch ? (double[]){1, 1, 1, 0} : (double[]){1, 1, 1, 1});
             kit_run(&k, level ? "fit1" : "fit0");
         }
-    const double *mu = kit_get(&k, kit_leaf(&k, "standardize1.mu")), *v = kit_get(&k, kit_leaf(&k, "standardize1.v"));
+    const double *mu = kit_get(&k, kit_leaf(&k, "standardize1.mu")),
+                 *v = kit_get(&k, kit_leaf(&k, "standardize1.v"));
     for (int d = 0; d < D; d++) {
         EXPECT_NEAR(mu[d], mean[d]);
         EXPECT_NEAR(v[d], var[d]);
@@ -160,9 +177,11 @@ Test(elab_value, standardize) {
 
 /* ---- Updates: y = w x, loss (y - t)^2, one weight; by hand over three steps */
 static Kit one_weight(const char *optimizer, const char *more) {
-    Kit k = kit_text(name_printf("def weigh(x) {\n param w = 0.5\n w * x\n}\n"
-                                 "data d { train = csv(\"a.csv\", y = \"y\") }\nmodel m(x) -> y { x -> weigh }\n"
-                                 "train m on d {\n loss = (y - y.target)^2\n optimizer = %s\n%s\n}\n", optimizer, more));
+    Kit k = kit_text(
+        name_printf("def weigh(x) {\n param w = 0.5\n w * x\n}\n"
+                    "data d { train = csv(\"a.csv\", y = \"y\") }\nmodel m(x) -> y { x -> weigh }\n"
+                    "train m on d {\n loss = (y - y.target)^2\n optimizer = %s\n%s\n}\n",
+                    optimizer, more));
     pass_run(k.unit, "gradient", NULL, NULL);
     graph_verify(k.unit, 1);
     kit_begin(&k, B);
@@ -220,7 +239,9 @@ Test(elab_value, set_and_schedule) {
 }
 
 Test(elab_value, penalty_clip_constraint) {
-    Kit k = one_weight("sgd(lr = 1)", " penalty = l2(3) on w\n gradients = clip_norm(0.25)\n constraint = clip_value(0.6)");
+    Kit k = one_weight(
+        "sgd(lr = 1)",
+        " penalty = l2(3) on w\n gradients = clip_norm(0.25)\n constraint = clip_value(0.6)");
     double g = slope(&k, 0.5) + 3 * 0.5, w;
     cr_assert_gt(fabs(g), 0.25);
     w = fmax(-0.6, fmin(0.6, 0.5 - copysign(0.25, g)));
@@ -236,8 +257,10 @@ Test(elab_value, penalty_clip_constraint) {
 
 /* The norm is that of all gradients together. */
 Test(elab_value, clip_norm_over_all) {
-    Kit k = kit_text("data d { train = csv(\"a.csv\", y = \"y\") }\nmodel m(x[3]) -> y[2] { x -> dense(2) }\n"
-                     "train m on d {\n loss = 100 * mse(y, y.target)\n optimizer = sgd(lr = 1)\n gradients = clip_norm(0.5)\n}\n");
+    Kit k = kit_text(
+        "data d { train = csv(\"a.csv\", y = \"y\") }\nmodel m(x[3]) -> y[2] { x -> dense(2) }\n"
+        "train m on d {\n loss = 100 * mse(y, y.target)\n optimizer = sgd(lr = 1)\n gradients = "
+        "clip_norm(0.5)\n}\n");
     pass_run(k.unit, "gradient", NULL, NULL);
     kit_begin(&k, B);
     kit_run(&k, "init");
@@ -289,7 +312,8 @@ Test(elab_value, shift) {
                 for (int i = 0; i < H; i++)
                     for (int j = 0; j < W; j++) {
                         int r = i + di, s = j + dj;
-                        double want = r < 0 || r >= H || s < 0 || s >= W ? 0 : x[b * 36 + r * W + s];
+                        double want =
+                            r < 0 || r >= H || s < 0 || s >= W ? 0 : x[b * 36 + r * W + s];
                         fits = fits && y[b * 36 + i * W + j] == want;
                     }
                 found += fits;
@@ -301,10 +325,11 @@ Test(elab_value, shift) {
 
 /* A quarter turn takes pixels to pixels, up to the rounding of pi. */
 Test(elab_value, rotate) {
-    Kit k = kit_def("turn on [1, 5, 5]",
-                    "def turn(x[c, h, w]) {\n  a = pi / 2\n"
-                    "  y[c, i: h, j: w] = bilinear(x, c, (h - 1)/2 + cos(a) * (i - (h - 1)/2) - sin(a) * (j - (w - 1)/2),\n"
-                    "                              (w - 1)/2 + sin(a) * (i - (h - 1)/2) + cos(a) * (j - (w - 1)/2))\n}\n");
+    Kit k = kit_def("turn on [1, 5, 5]", "def turn(x[c, h, w]) {\n  a = pi / 2\n"
+                                         "  y[c, i: h, j: w] = bilinear(x, c, (h - 1)/2 + cos(a) * "
+                                         "(i - (h - 1)/2) - sin(a) * (j - (w - 1)/2),\n"
+                                         "                              (w - 1)/2 + sin(a) * (i - "
+                                         "(h - 1)/2) + cos(a) * (j - (w - 1)/2))\n}\n");
     kit_begin(&k, B);
     const double *x = kit_get(&k, kit_leaf(&k, "x")), *y = kit_get(&k, kit_value(&k, "eval", "y"));
     for (int i = 0; i < 5; i++)
@@ -315,29 +340,35 @@ Test(elab_value, rotate) {
 
 /* The place of a draw is its path: a layer added before does not change what comes after. */
 Test(elab_value, draws_by_path) {
-    const char *with = "model m(x[3]) -> y[2] {\n  a = x -> tanh\n  last = a -> dense(2)\n  last\n}\n";
+    const char *with =
+        "model m(x[3]) -> y[2] {\n  a = x -> tanh\n  last = a -> dense(2)\n  last\n}\n";
     const char *without = "model m(x[3]) -> y[2] {\n\n\n  last = x -> dense(2)\n  last\n}\n";
     Kit k = kit_text(with), l = kit_text(without);
     kit_begin(&k, 1);
     kit_begin(&l, 1);
     kit_run(&k, "init");
     kit_run(&l, "init");
-    cr_expect_eq(memcmp(kit_get(&k, kit_leaf(&k, "last.W")), kit_get(&l, kit_leaf(&l, "last.W")), 6 * sizeof(double)), 0);
+    cr_expect_eq(memcmp(kit_get(&k, kit_leaf(&k, "last.W")), kit_get(&l, kit_leaf(&l, "last.W")),
+                        6 * sizeof(double)),
+                 0);
     kit_free(&k);
     kit_free(&l);
 }
 
 /* ---- A stop rule over evaluations */
 Test(elab_value, stop) {
-    Kit k = kit_text("data d { train = csv(\"a.csv\", y = \"y\")\n validation = train when example.number > 9\n}\n"
+    Kit k = kit_text("data d { train = csv(\"a.csv\", y = \"y\")\n validation = train when "
+                     "example.number > 9\n}\n"
                      "model m(x[3]) -> y[2] { x -> dense(2) }\n"
-                     "train m on d {\n loss = mse\n optimizer = sgd\n stop = error_change(validation.loss, window = 2)\n}\n");
+                     "train m on d {\n loss = mse\n optimizer = sgd\n stop = "
+                     "error_change(validation.loss, window = 2)\n}\n");
     kit_begin(&k, 1);
     kit_run(&k, "init");
     static const double error[] = {5, 4, 4.5, 3, 3.5, 3.1}, stop[] = {0, 0, 0, 0, 0, 1};
     for (int i = 0; i < 6; i++) {
         kit_number(&k, "validation.loss", error[i]);
-        cr_expect_eq(kit_get(&k, kit_result(&k, "epoch", RESULT_STOP, "stop"))[0], stop[i], "evaluation %d", i);
+        cr_expect_eq(kit_get(&k, kit_result(&k, "epoch", RESULT_STOP, "stop"))[0], stop[i],
+                     "evaluation %d", i);
         kit_run(&k, "epoch");
     }
     EXPECT_NEAR(kit_get(&k, kit_leaf(&k, "stop.best"))[0], 3);
