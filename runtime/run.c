@@ -146,7 +146,14 @@ static bool split_set(void *context, const GrProgram *program, Data *data, uint8
     uint32_t *all = io_alloc((size_t)data->count, sizeof *all);
     for (int64_t i = 0; i < data->count; i++)
         all[i] = (uint32_t)i;
+    /* What is held out is the file's business: another --seed trains on the same examples. */
+    Run *run = context;
+    uint64_t seed = run->seed;
+    run->seed = run->model->seed;
+    run_settings(run);
     bool ok = run_over(context, program, data, all, data->count, take_split, &splitting, fault);
+    run->seed = seed;
+    run_settings(run);
     free(all);
     return ok;
 }

@@ -24,3 +24,10 @@ grep -rhoE '"[EW][0-9]{4}"' compiler grammar | tr -d '"' | sort -u | while read 
 done >"$own/log"
 [ ! -s "$own/log" ]
 verdict $? "every diagnostic code is explained" "$own/log"
+
+# Every def of the library is compared with the interpreter somewhere.
+"$gradus" doc | sed -n 's/^  \([a-z_0-9]*\)(.*/\1/p' | while read -r name; do
+    grep -v '^#' tests/equal/defs.txt | grep -qw "$name" || echo "$name is not in tests/equal/defs.txt"
+done >"$own/log"
+[ ! -s "$own/log" ]
+verdict $? "every def of the library is in tests/equal/defs.txt" "$own/log"

@@ -89,7 +89,7 @@ static Value *draw_call(Elab *e, int draw, Value **args, int n, Span at) {
         fail(e, at, "E0402", "`%s` takes %d numbers, it is given %d", draw_names[draw], wanted, n);
         return value_error(e);
     }
-    if (e->mode == MODE_SPLIT || e->mode == MODE_EPOCH) {
+    if (e->mode == MODE_EPOCH) {
         fail(e, at, "E0421", "nothing can be drawn here");
         return value_error(e);
     }

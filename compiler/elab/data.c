@@ -101,7 +101,7 @@ static int split_program(Elab *e, Name set, const Expr *condition) {
     Mode mode = e->mode;
     e->mode = MODE_SPLIT;
     Scope *outer = e->scope;
-    e->scope = scope_new(e, NULL, name_of("split"), NULL);
+    e->scope = scope_new(e, NULL, name_printf("split.%s", set), NULL);
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.anon_ok = false;
     e->frame = &frame;

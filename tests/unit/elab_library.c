@@ -76,6 +76,13 @@ static Row rows[] = {
     {"brightness on [1, 3, 3]"},
     {"contrast on [1, 3, 3]"},
     {"relu -> dense(3) -> tanh on [4]"},
+    {"groupnorm(2) on [4, 2, 2]"},
+    {"weightnorm(3) on [4]"},
+    {"dropconnect(3) on [4]"},
+    {"label_smoothing on [5], class[5]"},
+    {"top_k_error(k = 2) on [5], class[5]"},
+    {"attention(3) on [4, 3]"},
+    {"blur on [1, 5, 5]"},
 };
 
 ParameterizedTestParameters(elab_library, gradient) {

@@ -225,6 +225,95 @@ Test(elab_value, optimizer_adam) {
     kit_free(&k);
 }
 
+/* The other optimizers, one step each: from w, g and two memories to the new ones. */
+typedef struct Memory {
+    double w, a, b;
+} Memory;
+static void by_sgd(Memory *m, double g, int t) {
+    (void)t;
+    m->w -= 0.1 * g;
+}
+static void by_momentum(Memory *m, double g, int t) {
+    (void)t;
+    m->a = 0.8 * m->a - 0.1 * g;
+    m->w += m->a;
+}
+static void by_adagrad(Memory *m, double g, int t) {
+    (void)t;
+    m->a += g * g;
+    m->w -= 0.1 * g / (1e-7 + sqrt(m->a));
+}
+static void by_adadelta(Memory *m, double g, int t) {
+    (void)t;
+    m->a = 0.95 * m->a + 0.05 * g * g;
+    double dx = sqrt(m->b + 1e-6) / sqrt(m->a + 1e-6) * g;
+    m->b = 0.95 * m->b + 0.05 * dx * dx;
+    m->w -= dx;
+}
+static void by_rmsprop(Memory *m, double g, int t) {
+    (void)t;
+    m->a = 0.9 * m->a + 0.1 * g * g;
+    m->w -= 0.1 * g / (1e-6 + sqrt(m->a));
+}
+static void by_rmsprop_inside(Memory *m, double g, int t) {
+    (void)t;
+    m->a = 0.9 * m->a + 0.1 * g * g;
+    m->w -= 0.1 * g / sqrt(1e-6 + m->a);
+}
+static void by_adamw(Memory *m, double g, int t) {
+    m->a = 0.9 * m->a + 0.1 * g;
+    m->b = 0.999 * m->b + 0.001 * g * g;
+    m->w -=
+        0.1 * (m->a / (1 - pow(0.9, t)) / (1e-8 + sqrt(m->b / (1 - pow(0.999, t)))) + 0.2 * m->w);
+}
+static void by_nadam(Memory *m, double g, int t) {
+    m->a = 0.9 * m->a + 0.1 * g;
+    m->b = 0.999 * m->b + 0.001 * g * g;
+    double ahead = 0.9 * m->a / (1 - pow(0.9, t + 1)) + 0.1 * g / (1 - pow(0.9, t));
+    m->w -= 0.1 * ahead / (1e-8 + sqrt(m->b / (1 - pow(0.999, t))));
+}
+static void by_lion(Memory *m, double g, int t) {
+    (void)t;
+    double c = 0.9 * m->a + 0.1 * g;
+    m->a = 0.99 * m->a + 0.01 * g;
+    m->w -= 0.1 * ((c > 0) - (c < 0));
+}
+static void by_rprop(Memory *m, double g, int t) {
+    double last = m->a, now = (g > 0) - (g < 0), size = t == 1 ? 0.2 : m->b;
+    m->a = now;
+    m->b = last * now > 0 ? fmin(size * 1.2, 1) : last * now < 0 ? fmax(size * 0.5, 1e-6) : size;
+    m->w -= m->b * now;
+}
+
+Test(elab_value, optimizers) {
+    static const struct {
+        const char *text;
+        void (*step)(Memory *, double, int);
+    } rows[] = {{"sgd(0.1)", by_sgd},
+                {"momentum(lr = 0.1, gamma = 0.8)", by_momentum},
+                {"adagrad(0.1)", by_adagrad},
+                {"adadelta", by_adadelta},
+                {"rmsprop(0.1)", by_rmsprop},
+                {"rmsprop(0.1, inside = true)", by_rmsprop_inside},
+                {"adamw(0.1, decay = 0.2)", by_adamw},
+                {"nadam(0.1)", by_nadam},
+                {"lion(0.1)", by_lion},
+                {"rprop(start = 0.2)", by_rprop}};
+    for (int i = 0; i < LENGTH(rows); i++) {
+        Kit k = one_weight(rows[i].text, "");
+        Memory m = {.w = 0.5};
+        for (int step = 1; step <= 5; step++) {
+            rows[i].step(&m, slope(&k, m.w), step);
+            kit_number(&k, "step", step);
+            kit_run(&k, "step");
+            double w = kit_get(&k, kit_leaf(&k, "weigh1.w"))[0];
+            cr_expect(fabs(w - m.w) <= 1e-12, "%s: w is %.17g after step %d, not %.17g",
+                      rows[i].text, w, step, m.w);
+        }
+        kit_free(&k);
+    }
+}
+
 Test(elab_value, set_and_schedule) {
     Kit k = one_weight("sgd(lr = 0.1 * 0.5^epoch)", "");
     kit_number(&k, "epoch", 2);
