@@ -48,7 +48,7 @@ jobs() {
     slow=$([ -n "$fast$sanitize" ] || echo 1)
     if [ -n "$slow" ]; then
         for file in examples/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
-        echo "bits examples/digits/digits.gr"
+        echo "bits tests/bits/model.gr"
     else
         echo "train examples/digits/digits.gr"
     fi

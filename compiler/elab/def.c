@@ -185,6 +185,17 @@ static void run_value(Elab *e, const Stmt *stmt) {
     e->scope->result = eval_with(e, stmt->value, statement_frame(e, stmt), label);
 }
 
+/* `at e`, `evaluate at e`: found by update.c when it looks ahead. */
+static void run_at(Elab *e, const Stmt *stmt) {
+    if (e->mode != MODE_UPDATE) {
+        fail(e, stmt->at, "E0415", "`at` belongs in an optimizer");
+        return;
+    }
+    run_where(e, stmt);
+    Value **place = stmt->kind == STMT_AT ? &e->look_at : &e->look_eval;
+    *place = eval_with(e, stmt->value, statement_frame(e, stmt), NULL);
+}
+
 void run_body(Elab *e, const StmtList *body) {
     for (int i = 0; i < body->len; i++) {
         const Stmt *s = body->at[i];
@@ -208,21 +219,14 @@ void run_body(Elab *e, const StmtList *body) {
             run_predict(e, s);
             break;
         case STMT_AT:
-            run_where(e, s);
-            e->scope->at = eval_with(e, s->value, statement_frame(e, s), NULL);
-            if (e->scope->stop_at_at) {
-                e->look_at = e->scope->at;
-                return;
-            }
+        case STMT_EVALUATE_AT:
+            run_at(e, s);
             break;
         case STMT_STOP_WHEN:
             run_stop(e, s);
             break;
         case STMT_REPEAT:
             run_repeat(e, s);
-            break;
-        case STMT_EVALUATE_AT:
-            unavailable(e, s->at, "`evaluate at`");
             break;
         case STMT_AFTER_TRAINING:
             unavailable(e, s->at, "`after training`");
@@ -266,8 +270,7 @@ static Value *decl_result(Elab *e, const Decl *decl, Span at) {
     Value *updated = decl->params.len ? map_get(&s->primed, decl->params.at[0].name) : NULL;
     if (updated) return updated;
     if (s->result) return s->result;
-    if (e->mode != MODE_EPOCH && !s->stop_at_at)
-        fail(e, at, "E0208", "`%s` has no value", decl->name);
+    if (e->mode != MODE_EPOCH) fail(e, at, "E0208", "`%s` has no value", decl->name);
     return value_error(e);
 }
 
@@ -287,7 +290,6 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
     int base = e->bind_base;
     frame.shared = outer_frame->shared;
     outer_lhs(outer_frame, args, decl->params.len, &frame);
-    scope->stop_at_at = outer->stop_at_at;
     VEC_PUSH(e->arena, e->uses, (Use){.decl = decl, .at = at});
     e->scope = scope;
     e->frame = &frame;

@@ -83,9 +83,7 @@ typedef struct Scope {
     Map gone;                    /* indices that were bound before, for messages */
     Name path, hyper;            /* prefixes of parameters and of hyperparameters */
     Value *result;
-    Value *at;       /* of `at e` */
-    bool stop_at_at; /* only as far as `at` */
-    int table;       /* depth at which uses are rows of the layer table */
+    int table; /* depth at which uses are rows of the layer table */
 } Scope;
 
 /* The statement or argument being evaluated. */
@@ -107,8 +105,10 @@ typedef struct Use {
 } Use;
 
 typedef struct ParamRec {
-    Node *leaf, *init, *forward; /* forward: what the model reads instead (`at e`), or NULL */
-    bool frozen;
+    Node *leaf, *init;
+    Node *forward;      /* what the model reads in a step instead (`at e`), or NULL */
+    Node *evaluate;     /* what it reads out of training (`evaluate at e`), or NULL */
+    bool frozen, blind; /* blind: an `at` that depends on the gradient */
 } ParamRec;
 typedef struct StateRec {
     Node *leaf, *init;
@@ -161,9 +161,9 @@ typedef struct Elab {
     const Decl *model, *train, *data;
     Scope *model_scope;
     ValueList model_inputs, model_outputs;
-    Value *look_at; /* the last `at e` of a look ahead */
-    Map targets;    /* Param* of an output -> Node* */
-    Map metrics;    /* names known to `validation.NAME` */
+    Value *look_at, *look_eval; /* the last `at e`, `evaluate at e` of a look ahead */
+    Map targets;                /* Param* of an output -> Node* */
+    Map metrics;                /* names known to `validation.NAME` */
 } Elab;
 
 /* ---- context.c: messages, dimensions, names */
@@ -289,8 +289,9 @@ Value *train_value(Elab *e, const Stmt *stmt, Name label);
 Node *train_loss(Elab *e); /* per example, rank 0; NULL after an error */
 void train_metrics(Elab *e, Program *program);
 void train_epoch(Elab *e);
+void stop_check(Elab *e, const Program *epoch, Span at); /* warns of a rule that cannot fire */
 Node *train_penalty(Elab *e);
-void update_look_ahead(Elab *e);
+bool update_look_ahead(Elab *e); /* true where `evaluate at` changes what is evaluated */
 void update_program(Elab *e, Program *step, Node *loss);
 int select_params(Elab *e, const Expr *selector, bool *chosen);
 void data_elaborate(Elab *e);

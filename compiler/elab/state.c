@@ -87,6 +87,32 @@ static void state_shape(Elab *e, Name name, int *rank, int64_t *ext) {
 }
 
 /* ---- Initial values */
+/* What a node is before the first step: parameters and states are their initial values. */
+static Node *at_start(Elab *e, Node *node);
+
+static const Scalar *read_at_start(Graph *g, const Scalar *leaf, void *context) {
+    if (leaf->kind != SC_READ) return NULL;
+    Node *node = at_start(context, leaf->node);
+    return node == leaf->node ? NULL : sc_read(g, node, leaf->at, leaf->outside);
+}
+
+static Node *at_start(Elab *e, Node *node) {
+    const ParamRec *param = node->kind == NODE_PARAM ? map_get(&e->params, node->name) : NULL;
+    const StateRec *state = node->kind == NODE_STATE ? map_get(&e->states, node->name) : NULL;
+    if (param && param->init) return param->init;
+    if (state) return state->init;
+    if (node->kind != NODE_COMP) return node;
+    CompSpec spec = {.rank = node->rank,
+                     .nred = node->nred,
+                     .reduce = node->reduce,
+                     .over_batch = node->over_batch,
+                     .name = node->name,
+                     .at = node->at,
+                     .body = sc_rewrite(e->g, node->body, read_at_start, e)};
+    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    return spec.body == node->body ? node : graph_comp(e->g, &spec);
+}
+
 static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name path, Span at) {
     int64_t ext[MAX_RANK];
     for (int i = 0; i < rank; i++)
@@ -100,6 +126,7 @@ static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name 
     else if (v->kind != VAL_ERROR)
         fail(e, at, "E0423", "the initial value of `%s` of shape %s is %s", path,
              shape_text(e, rank, ext), value_text(e, v));
+    if (node) node = at_start(e, node);
     if (node && node->per_example) {
         fail(e, at, "E0424", "the initial value of `%s` depends on the example", path);
         return NULL;
@@ -199,7 +226,9 @@ void run_param(Elab *e, const Stmt *stmt) {
              shape_text(e, rec->leaf->rank, rec->leaf->extent), shape_text(e, rank, ext));
         return;
     }
-    Node *node = e->mode == MODE_STEP && rec->forward ? rec->forward : rec->leaf;
+    Node *node = e->mode == MODE_STEP && rec->forward                    ? rec->forward
+                 : e->mode == MODE_EVAL && !e->training && rec->evaluate ? rec->evaluate
+                                                                         : rec->leaf;
     map_put(&e->scope->values, t->name, leaf_value(e, node, t, t->at));
 }
 

@@ -311,9 +311,18 @@ void train_epoch(Elab *e) {
     for (int i = 0; i < e->updates.len; i++)
         program_next(e, p, e->updates.at[i].target, e->updates.at[i].node);
     e->unit->config.has_stop = true;
+    stop_check(e, p, s->at);
 }
 
 void train_programs(Elab *e) {
+    if (update_look_ahead(e)) { /* once more, on what is to be evaluated */
+        e->unit->layers.len = e->clauses.len = 0;
+        if (!model_run(e, e->model_inputs.at)) return;
+        for (int i = 0; i < e->param_list.len; i++) {
+            const ParamRec *rec = e->param_list.at[i];
+            VEC_PUSH(e->arena, e->unit->params_at, rec->evaluate ? rec->evaluate : rec->leaf);
+        }
+    }
     Node *loss = train_loss(e);
     if (!loss) return;
     Program *p = program_new(e, PROGRAM_EVAL, "eval");
@@ -321,7 +330,6 @@ void train_programs(Elab *e) {
     train_metrics(e, p);
     Scope *scope = e->model_scope;
     ValueList outputs = e->model_outputs;
-    update_look_ahead(e);
     step_program(e);
     e->model_scope = scope; /* prediction is without training again */
     e->model_outputs = outputs;

@@ -76,7 +76,13 @@ static void part_add(Elab *e, PartList *parts, const Expr *x, Name key) {
         p.selector = x->b;
         if (!select_params(e, p.selector, p.chosen)) return;
     }
+    int updates = e->updates.len;
     p.def = eval_callable(e, def);
+    if (e->updates.len > updates) {
+        fail(e, def->at, "E0578", "a hyperparameter with a state of its own is not available yet");
+        e->updates.len = updates;
+        return;
+    }
     if (p.def->kind == VAL_ERROR) return;
     if (p.def->kind != VAL_DEF) {
         fail(e, def->at, "E0572", "`%s` wants a def, this is %s", key, value_text(e, p.def));
@@ -121,7 +127,6 @@ static Value *apply_part(Elab *e, const Part *part, Value **args, int n, Name pa
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.shared = true;
     e->scope = scope_new(e, NULL, NULL, NULL);
-    e->scope->stop_at_at = outer->stop_at_at;
     e->frame = &frame;
     Value *v = apply(e, part->def, args, n, part->at, path, part->hyper);
     e->frame = outer_frame;
@@ -249,13 +254,24 @@ static void look_for(const Scalar *read, void *context) {
         sc_reads(read->node->body, look_for, context);
 }
 
-/* Where each gradient is wanted (`at e`): found before the model is run, which then reads that. */
-void update_look_ahead(Elab *e) {
+/* The node of an `at` for a parameter; NULL where there is none, or it is the parameter itself. */
+static Node *place_of(Elab *e, const Value *v, ParamRec *rec, Node *gradient, Span at) {
+    Node *node = v && v->kind != VAL_ERROR ? update_fits(e, v, rec->leaf, at) : NULL;
+    Node *wanted[2] = {gradient, node == gradient ? node : NULL};
+    if (node && node->body) sc_reads(node->body, look_for, wanted);
+    if (wanted[1]) rec->blind = true; /* said when the optimizer is run in full */
+    return !node || wanted[1] || node == rec->leaf ? NULL : node;
+}
+
+/* Where each gradient is wanted (`at e`) and what is evaluated (`evaluate at e`): found before the
+ * model is run, which then reads that. */
+bool update_look_ahead(Elab *e) {
     e->mode = MODE_UPDATE;
     e->training = true;
     map_init(&e->visits, e->arena);
     freeze(e);
     int before = e->failed;
+    bool evaluates = false;
     e->quiet++; /* faults are said when the optimizer is run in full */
     PartList parts = optimizers(e);
     for (int i = 0; i < e->param_list.len; i++) {
@@ -265,25 +281,18 @@ void update_look_ahead(Elab *e) {
         Node *g = graph_leaf(e->g, NODE_INPUT, name_printf("%s.gradient", rec->leaf->name), false,
                              rec->leaf->rank, rec->leaf->extent, 0, (Span){0});
         Value *args[2] = {param_value(e, rec->leaf), param_value(e, g)};
-        e->look_at = NULL;
-        e->scope->stop_at_at = true;
+        e->look_at = e->look_eval = NULL;
         e->updates.len = 0;
         apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
-        e->scope->stop_at_at = false;
-        Node *at = e->look_at && e->look_at->kind != VAL_ERROR
-                       ? value_whole(e, e->look_at, NULL, part->at)
-                       : NULL;
-        if (!at || at->rank != rec->leaf->rank ||
-            memcmp(at->extent, rec->leaf->extent, sizeof *at->extent * (size_t)at->rank))
-            continue;
-        Node *wanted[2] = {g, NULL};
-        if (at->body) sc_reads(at->body, look_for, wanted);
-        rec->forward = at == rec->leaf || wanted[1] ? NULL : at;
+        rec->forward = place_of(e, e->look_at, rec, g, part->at);
+        rec->evaluate = place_of(e, e->look_eval, rec, g, part->at);
+        evaluates = evaluates || rec->evaluate;
     }
     e->quiet--;
     e->failed = before;
     e->training = false;
     e->mode = MODE_EVAL;
+    return evaluates;
 }
 
 static Value *constrain(Elab *e, const PartList *constraints, int param, Value *w) {
@@ -302,6 +311,8 @@ static bool update_param(Elab *e, Program *step, const Part *part, const PartLis
     Value *args[2] = {param_value(e, rec->leaf), g};
     int failed = e->failed;
     Value *w = apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
+    if (rec->blind)
+        fail(e, part->at, "E0577", "`at` says where the gradient is taken: it cannot depend on it");
     if (w->kind != VAL_ERROR) w = constrain(e, constraints, i, w);
     if (w->kind == VAL_ERROR || e->failed > failed) return e->failed == failed;
     Node *node = update_fits(e, w, rec->leaf, part->at);

@@ -202,7 +202,7 @@ static void carry_shared(Kernel *kernel, const Node *node) {
     kernel->lane_axis = last;
 }
 
-/* Dense operands larger than half the cache: all blocks together, so that it is read once. */
+/* Operands larger than half the cache: all blocks together, so that it is read once. */
 static bool big_operand(const Plan *plan, const Reads *reads) {
     for (int i = 0; i < reads->n; i++) {
         const Node *node = reads->at[i]->node;

@@ -2,18 +2,14 @@
  * gradus-equal: compiled code against the interpreter, element by element, in float64 and float32,
  * and gradients against differences. Needs the compiler, the runtime's abi and sampled leaves.
  * Measures nothing and trains nothing: one run of each program from a common state. */
-#include "abi.h"
-#include "back.h"
 #include "elab.h"
+#include "native.h"
 #include "pass.h"
 #include "sample.h"
 #include "terms.h"
-#include <dlfcn.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct Config {
     const char *subject; /* FILE.gr, FILE.graph or "def(...) on [shape]" */
@@ -30,10 +26,7 @@ typedef struct Build { /* a unit, common values, and the compiled form of one wi
     Unit *unit;
     Samples *samples;
     Eval *eval; /* of all programs and both widths */
-    int bytes;
-    void *library;
-    const GrModel *model;
-    char *mem, *scratch;
+    Native native;
     int faults;
 } Build;
 
@@ -82,79 +75,6 @@ static Unit *unit_make(Arena *arena, const Config *config) {
     return diag_errors() > 0 ? NULL : unit;
 }
 
-static const char *runtime_path(Arena *arena, const Config *config) {
-    const char *given = config->runtime ? config->runtime : getenv("GRADUS_RUNTIME");
-    char self[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (given || length <= 0) return given;
-    self[length] = '\0';
-    return arena_printf(arena, "%s/libgradus_runtime.a", dirname(self));
-}
-
-static bool library_open(Build *b) {
-    const char *folder = getenv("TMPDIR") ? getenv("TMPDIR") : P_tmpdir;
-    char *path = arena_printf(b->arena, "%s/gradus-equal-XXXXXX", folder);
-    int file = mkstemp(path);
-    if (file < 0) return false;
-    close(file);
-    BackOptions back = {.emit = EMIT_LIB,
-                        .output = path,
-                        .cpu = b->config->cpu,
-                        .level = b->config->level,
-                        .float_bytes = b->bytes,
-                        .runtime = runtime_path(b->arena, b->config)};
-    bool built = back_build(b->unit, &back) && diag_errors() == 0;
-    b->library = built ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (built && !b->library) fprintf(stderr, "gradus-equal: %s\n", dlerror());
-    unlink(path);
-    b->model = b->library ? dlsym(b->library, "gr_model") : NULL;
-    if (b->model && b->model->abi != GR_ABI)
-        fprintf(stderr, "gradus-equal: the library has ABI %d, not %d\n", b->model->abi, GR_ABI);
-    return b->model && b->model->abi == GR_ABI;
-}
-
-static void put(char *mem, int64_t offset, int64_t index, int bytes, double value) {
-    if (bytes == 8)
-        memcpy(mem + offset + 8 * index, &value, 8);
-    else
-        memcpy(mem + offset + 4 * index, &(float){(float)value}, 4);
-}
-
-static double get(const char *mem, int64_t offset, int64_t index, int bytes) {
-    double wide;
-    float narrow;
-    if (bytes == 8) {
-        memcpy(&wide, mem + offset + 8 * index, 8);
-        return wide;
-    }
-    memcpy(&narrow, mem + offset + 4 * index, 4);
-    return (double)narrow;
-}
-
-/* Element number `element` of `example` in the buffer: [block][element][16] or row-major. */
-static int64_t place(const GrBuffer *buffer, int64_t example, int64_t element) {
-    if (!buffer->per_example) return element;
-    return (example / GR_LANES * buffer->count + element) * GR_LANES + example % GR_LANES;
-}
-
-static void buffer_fill(Build *b, const GrBuffer *buffer, const double *values, int64_t count) {
-    int64_t examples = b->samples->examples,
-            lanes = (examples + GR_LANES - 1) / GR_LANES * GR_LANES;
-    if (!buffer->per_example) {
-        for (int64_t i = 0; i < buffer->count && i < count; i++)
-            put(b->mem, buffer->offset, i, buffer->bytes, values[i]);
-        return;
-    }
-    bool live = !strcmp(buffer->name, "live");
-    for (int64_t example = 0; example < lanes; example++) {
-        int64_t from =
-            example < examples ? example : examples - 1; /* dead lanes repeat the last one */
-        for (int64_t i = 0; i < buffer->count; i++)
-            put(b->mem, buffer->offset, place(buffer, example, i), buffer->bytes,
-                live ? (double)(example < examples) : values[from * buffer->count + i]);
-    }
-}
-
 static const Sample *sample_named(const Build *b, const char *name, bool input) {
     for (int i = 0; i < b->samples->list.len; i++) {
         const Sample *s = &b->samples->list.at[i];
@@ -166,27 +86,24 @@ static const Sample *sample_named(const Build *b, const char *name, bool input) 
 }
 
 static void state_fill(Build *b, const GrProgram *program) {
-    const GrModel *m = b->model;
+    const GrModel *m = b->native.model;
     int64_t examples = b->samples->examples,
             lanes = (examples + GR_LANES - 1) / GR_LANES * GR_LANES;
-    memset(b->mem, 0xff, (size_t)m->memory); /* all NaN: what is read before it is written shows */
-    memset(b->scratch, 0xff, (size_t)m->scratch);
-    for (int i = 0; i < m->nfills; i++)
-        for (int64_t k = 0; k < m->fills[i].count; k++)
-            put(b->mem, m->fills[i].offset, k, m->fills[i].bytes, m->fills[i].value);
+    native_clear(&b->native);
     for (int i = 0; i < m->nleaves; i++) {
         const GrBuffer *buffer = &m->leaves[i].buffer;
         const Sample *s = sample_named(b, buffer->name, false);
         for (int64_t k = 0; k < buffer->count; k++)
-            put(b->mem, buffer->offset, k, buffer->bytes, s ? s->values[k] : 0);
+            native_put(&b->native, buffer->offset, k, buffer->bytes, s ? s->values[k] : 0);
     }
     for (int i = 0; i < m->nhypers; i++)
-        put(b->mem, m->hypers[i].offset, 0, 8, sample_hyper(m->hypers[i].name, examples));
-    if (m->seed_offset >= 0) memcpy(b->mem + m->seed_offset, &b->samples->seed, 8);
+        native_put(&b->native, m->hypers[i].offset, 0, 8, sample_hyper(m->hypers[i].name, examples));
+    if (m->seed_offset >= 0) memcpy(b->native.mem + m->seed_offset, &b->samples->seed, 8);
     for (int i = 0; i < program->ninputs; i++) {
         const Sample *s = sample_named(b, program->inputs[i].name, true);
         if (s || !strcmp(program->inputs[i].name, "live")) {
-            buffer_fill(b, &program->inputs[i], s ? s->values : NULL, s ? s->count : 0);
+            native_fill(&b->native, &program->inputs[i], s ? s->values : NULL, s ? s->count : 0,
+                        examples);
         } else {
             printf("  %s: the compiled input '%s' is no leaf of the graph\n", program->name,
                    program->inputs[i].name);
@@ -196,30 +113,18 @@ static void state_fill(Build *b, const GrProgram *program) {
     for (int64_t example = 0; example < lanes; example++) {
         int64_t from = example < examples ? example : examples - 1;
         if (program->number_offset >= 0)
-            memcpy(b->mem + program->number_offset + 4 * example, &b->samples->number[from], 4);
+            memcpy(b->native.mem + program->number_offset + 4 * example, &b->samples->number[from], 4);
         if (program->presentation_offset >= 0)
-            memcpy(b->mem + program->presentation_offset + 4 * example,
+            memcpy(b->native.mem + program->presentation_offset + 4 * example,
                    &b->samples->presentation[from], 4);
-    }
-}
-
-/* Whole ranges at once, or, where `split`, in the smallest pieces that threads could be given. */
-static void program_run(Build *b, const GrProgram *program, bool split) {
-    int64_t blocks = (b->samples->examples + GR_LANES - 1) / GR_LANES;
-    for (int i = 0; i < program->nphases; i++) {
-        const GrPhase *p = &program->phases[i];
-        int64_t units = p->kind == GR_BLOCKS ? blocks : p->kind == GR_UNITS ? p->units : 1;
-        int64_t grain = !split ? units : p->kind == GR_UNITS && p->grain > 0 ? p->grain : 1;
-        for (int64_t from = 0; from < units; from += grain)
-            p->fn(b->mem, b->scratch, blocks, from, from + grain < units ? from + grain : units);
     }
 }
 
 static const GrBuffer *result_buffer(const Build *b, const GrProgram *program, const Result *r) {
     if (r->kind == RESULT_NEXT) {
-        for (int i = 0; i < b->model->nleaves; i++)
-            if (!strcmp(b->model->leaves[i].buffer.name, r->target->name))
-                return &b->model->leaves[i].buffer;
+        for (int i = 0; i < b->native.model->nleaves; i++)
+            if (!strcmp(b->native.model->leaves[i].buffer.name, r->target->name))
+                return &b->native.model->leaves[i].buffer;
         return NULL;
     }
     const char *name = r->name ? r->name : "stop";
@@ -276,15 +181,15 @@ static double rms_of(const double *values, int64_t count) {
 static Verdict result_compare(Build *b, const Result *r, const GrBuffer *buffer) {
     const double *scale = eval_magnitude(b->eval, r->node), *expected = eval_node(b->eval, r->node);
     Verdict v = {.count = eval_count(b->eval, r->node)};
-    double *moved = NULL, unit = b->bytes == 8 ? 1e-12 : 1e-5, rms = rms_of(expected, v.count);
+    double *moved = NULL, unit = b->native.bytes == 8 ? 1e-12 : 1e-5, rms = rms_of(expected, v.count);
     const double *terms = NULL;
     for (int64_t i = 0; i < v.count; i++) {
         int64_t example = r->node->per_example ? i / buffer->count : 0;
-        double got = get(b->mem, buffer->offset,
-                         place(buffer, example, r->node->per_example ? i % buffer->count : i),
+        double got = native_get(&b->native, buffer->offset,
+                         native_place(buffer, example, r->node->per_example ? i % buffer->count : i),
                          buffer->bytes);
         if ((isnan(got) && isnan(expected[i])) || got == expected[i]) continue;
-        double least = b->bytes == 8 ? 1e-300 : 1e-37;
+        double least = b->native.bytes == 8 ? 1e-300 : 1e-37;
         double bound = unit * size_of(expected[i], scale[i], rms, 0) + least;
         double ratio = fabs(got - expected[i]) / bound;
         if (!(ratio <= 1)) {
@@ -294,7 +199,7 @@ static Verdict result_compare(Build *b, const Result *r, const GrBuffer *buffer)
         }
         if (!(ratio <= 1)) {
             int64_t count;
-            moved = moved ? moved : moved_values(b, r->node, b->bytes == 8 ? 1e-13 : 1e-6, &count);
+            moved = moved ? moved : moved_values(b, r->node, b->native.bytes == 8 ? 1e-13 : 1e-6, &count);
             if (fabs(moved[i] - expected[i]) > 0.25 * fabs(got - expected[i])) {
                 v.kinks++;
                 continue;
@@ -336,18 +241,18 @@ static void result_check(Build *b, const GrProgram *compiled, const Result *r) {
 
 /* Bits must not depend on how a phase's units are handed out. */
 static void split_check(Build *b, const GrProgram *program) {
-    size_t size = (size_t)b->model->memory;
+    size_t size = (size_t)b->native.model->memory;
     int64_t blocks = (b->samples->examples + GR_LANES - 1) / GR_LANES;
     char *whole = malloc(size + 1);
     if (!whole) bug("no memory for a second run");
-    memcpy(whole, b->mem, size);
+    memcpy(whole, b->native.mem, size);
     state_fill(b, program);
-    program_run(b, program, true);
-    for (int i = 0; i < program->nresults + b->model->nleaves; i++) {
+    native_run(&b->native, program, b->samples->examples, true);
+    for (int i = 0; i < program->nresults + b->native.model->nleaves; i++) {
         const GrBuffer *r = i < program->nresults ? &program->results[i]
-                                                  : &b->model->leaves[i - program->nresults].buffer;
+                                                  : &b->native.model->leaves[i - program->nresults].buffer;
         size_t bytes = (size_t)(r->count * r->bytes * (r->per_example ? blocks * GR_LANES : 1));
-        if (!memcmp(whole + r->offset, b->mem + r->offset, bytes)) continue;
+        if (!memcmp(whole + r->offset, b->native.mem + r->offset, bytes)) continue;
         printf("  %-8s %-28s other bits where the units are run one by one  WRONG\n", program->name,
                r->name);
         b->faults++;
@@ -355,15 +260,9 @@ static void split_check(Build *b, const GrProgram *program) {
     free(whole);
 }
 
-static const GrProgram *compiled_find(const GrModel *model, const char *name) {
-    for (int i = 0; i < model->nprograms; i++)
-        if (!strcmp(model->programs[i].name, name)) return &model->programs[i];
-    return NULL;
-}
-
 static void program_check(Build *b, const char *name) {
     const Program *program = unit_program(b->unit, name);
-    const GrProgram *compiled = compiled_find(b->model, name);
+    const GrProgram *compiled = native_program(&b->native, name);
     if (!program) return;
     if (!compiled) {
         printf("  %s is not among the compiled programs\n", name);
@@ -376,7 +275,7 @@ static void program_check(Build *b, const char *name) {
         return;
     }
     state_fill(b, compiled);
-    program_run(b, compiled, false);
+    native_run(&b->native, compiled, b->samples->examples, false);
     for (int i = 0; i < program->results.len; i++)
         result_check(b, compiled, &program->results.at[i]);
     split_check(b, compiled);
@@ -396,17 +295,16 @@ static void gradient_report(const GradientReport *r, void *context) {
 
 /* The number of faults with numbers of `bytes` bytes; -1 where it could not be built. */
 static int check_width(Build *b, int bytes) {
-    b->bytes = bytes, b->faults = 0;
-    if (!library_open(b)) return -1;
-    b->mem = aligned_alloc(64, (size_t)(b->model->memory + 64) / 64 * 64);
-    b->scratch = aligned_alloc(64, (size_t)(b->model->scratch + 64) / 64 * 64);
-    if (!b->mem || !b->scratch) bug("no memory of %lld bytes", (long long)b->model->memory);
+    BackOptions how = {.cpu = b->config->cpu,
+                       .level = b->config->level,
+                       .float_bytes = bytes,
+                       .runtime = b->config->runtime};
+    b->faults = 0;
+    if (!native_open(&b->native, b->arena, b->unit, &how)) return -1;
     static const char *const names[] = {"init", "step", "eval", "predict"};
     for (int i = 0; i < LENGTH(names); i++)
         program_check(b, names[i]);
-    free(b->mem);
-    free(b->scratch);
-    dlclose(b->library);
+    native_close(&b->native);
     return b->faults;
 }
 

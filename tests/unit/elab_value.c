@@ -314,6 +314,26 @@ Test(elab_value, optimizers) {
     }
 }
 
+/* Trained on w, evaluated on its average; the average starts as the first w. */
+Test(elab_value, optimizer_averaged) {
+    Kit k = one_weight("averaged(momentum(lr = 0.1, gamma = 0.8), decay = 0.75)",
+                       " metric = absolute(y, y.target)");
+    Memory m = {.w = 0.5};
+    double average = 0.5;
+    for (int step = 1; step <= 3; step++) {
+        by_momentum(&m, slope(&k, m.w), step);
+        average = 0.75 * average + 0.25 * m.w;
+        kit_run(&k, "step");
+        EXPECT_NEAR(kit_get(&k, kit_leaf(&k, "weigh1.w"))[0], m.w);
+    }
+    const double *x = kit_get(&k, kit_leaf(&k, "x")),
+                 *y = kit_get(&k, kit_value(&k, "predict", "y"));
+    for (int b = 0; b < B; b++)
+        EXPECT_NEAR(y[b], average * x[b]);
+    cr_expect_eq(k.unit->params_at.len, 1);
+    kit_free(&k);
+}
+
 Test(elab_value, set_and_schedule) {
     Kit k = one_weight("sgd(lr = 0.1 * 0.5^epoch)", "");
     kit_number(&k, "epoch", 2);
