@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The graph's interning tables, and walks from a program's results to its nodes.
+ * The graph's interning tables.
  * Needs base and ir.h.
- * Does not make nodes (node.c) or check them (verify.c). */
+ * Does not make nodes (node.c), order them (scan.c) or check them (verify.c). */
 #include "intern.h"
 #include <string.h>
 
@@ -50,32 +50,4 @@ const Program *unit_program(const Unit *unit, const char *name) {
     for (int i = 0; i < unit->programs.len; i++)
         if (!strcmp(unit->programs.at[i].name, name)) return &unit->programs.at[i];
     return NULL;
-}
-
-typedef struct Walk {
-    Arena *arena;
-    Map seen;
-    NodeList list;
-} Walk;
-static void walk_node(Walk *walk, Node *node);
-
-static void walk_read(const Scalar *read, void *context) {
-    walk_node(context, read->node);
-}
-
-static void walk_node(Walk *walk, Node *node) {
-    if (map_has(&walk->seen, node)) return;
-    map_put(&walk->seen, node, node);
-    if (node->body) sc_reads(node->body, walk_read, walk);
-    if (node->of) walk_node(walk, node->of);
-    if (node->wrt) walk_node(walk, node->wrt);
-    VEC_PUSH(walk->arena, walk->list, node);
-}
-
-NodeList program_nodes(Arena *arena, const Program *program) {
-    Walk walk = {.arena = arena};
-    map_init(&walk.seen, arena);
-    for (int i = 0; i < program->results.len; i++)
-        walk_node(&walk, program->results.at[i].node);
-    return walk.list;
 }

@@ -56,6 +56,7 @@ const Ix *ix_rebuild(Graph *g, const Ix *a, const Ix *const *map, int nmap, cons
 const char *leaf_fault(Graph *g, const Node *key);
 const char *comp_fault(Graph *g, const CompSpec *spec);
 const char *grad_fault(Graph *g, const Node *of);
+const char *scan_fault(Graph *g, const Node *scan, const Node *of);
 
 /* ---- Truth values and numbers: where one stands for the other it is converted, so that every
  * operand has the type its operator takes: b as a number is select(b, 1, 0), x as a condition ne(x,

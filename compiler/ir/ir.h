@@ -135,7 +135,7 @@ typedef enum NodeKind {
     NODE_HYPER,  /* wide, rank 0: step, epoch, `set:optimizer.lr`, `count`, metrics … by name */
     NODE_COMP,   /* comprehension */
     NODE_GRAD,   /* gradient of rank-0 `of` by `wrt`; removed by the gradient pass */
-    NODE_SCAN,   /* a value read at its own earlier index (later) */
+    NODE_SCAN,   /* the value of `of`, which is made later and may read this: a recurrence */
     NODE_CALL    /* matrix functions, ranks, quantiles (later) */
 } NodeKind;
 /* Order of the terms: the examples outermost where over_batch, then the reduced dimensions row-major.
@@ -155,7 +155,7 @@ struct Node {
     int nred;
     bool over_batch;  /* reduces over the examples too; then per_example is false */
     const Scalar *body;
-    Node *of, *wrt;   /* GRAD */
+    Node *of, *wrt;   /* GRAD; SCAN: of, the value it stands for */
     int64_t classes;  /* INPUT holding a class: their number; 0 otherwise */
     Span at;          /* where it was written (not part of identity) */
 };
@@ -183,6 +183,23 @@ Node *graph_comp(Graph *g, const CompSpec *spec);
 Node *graph_map(Graph *g, int rank, const int64_t *extent, const Scalar *body, Name name, Span at);
 Node *graph_const(Graph *g, int rank, const int64_t *extent, double value);
 Node *graph_grad(Graph *g, Node *of, Node *wrt);
+/* ---- Recurrences. A value that reads its own earlier index is written with a reference: a leaf of its
+ * shape (per example), bound to the value once that is made. Nodes that depend on each other through
+ * references are a group: ordinary comprehensions with the step as dimension 0, which read each other at
+ * fixed distances along it: 0 within a step; else all of one sign, values of earlier steps. */
+Node *graph_scan(Graph *g, int rank, const int64_t *extent, Name name, Span at);
+void scan_bind(Graph *g, Node *scan, Node *of); /* anew where a pass has rebuilt `of` */
+Node *node_value(Node *node);                   /* what a reference stands for; else the node itself */
+/* The distance of a read along dimension 0; false where it is not fixed. */
+bool scan_offset(const Scalar *read, int64_t *offset);
+typedef VEC(Node *) NodeList;
+typedef struct ScanGroup {
+    NodeList nodes;    /* in the order of one step, references among them */
+    int64_t extent;    /* steps */
+    int direction;     /* 1: from step 0 up; -1: from the last one down */
+    const char *fault; /* why it cannot run, or NULL */
+    const Node *where;
+} ScanGroup;
 int64_t node_count(const Node *node);      /* product of the output extents */
 int64_t node_terms(const Node *node);      /* product of the reduced extents, batch not counted */
 int node_dims(const Node *node);           /* rank + nred */
@@ -190,7 +207,6 @@ int node_dims(const Node *node);           /* rank + nred */
 const Ix *node_element(Graph *g, int rank, const int64_t *extent);
 
 /* ---- Unit: one compiled model with all its programs */
-typedef VEC(Node *) NodeList;
 typedef enum ProgramKind {
     PROGRAM_SPLIT,   /* per example of a source: 1 where it belongs to a derived set */
     PROGRAM_FIT,     /* one per level: reductions over `data`, in float64 */
@@ -284,4 +300,7 @@ Unit *graph_read(Arena *arena, uint32_t file);
 void graph_verify(const Unit *unit, int stage);
 /* Nodes reachable from a program's results, operands first. */
 NodeList program_nodes(Arena *arena, const Program *program);
+/* The same; groups (may be NULL) gets Node -> ScanGroup of those in a recurrence. The nodes of a group
+ * follow each other, after all that they read and before all others that read them. */
+NodeList program_groups(Arena *arena, const Program *program, Map *groups);
 #endif

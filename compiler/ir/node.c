@@ -9,6 +9,7 @@
 static bool same_node(const void *left, const void *right) {
     const Node *a = left, *b = right;
     if (a->kind != b->kind) return false;
+    if (a->kind == NODE_SCAN) return a == b;
     if (a->kind == NODE_GRAD) return a->of == b->of && a->wrt == b->wrt;
     if (a->kind != NODE_COMP) return a->name == b->name;
     return a->body == b->body && a->reduce == b->reduce && a->rank == b->rank &&
@@ -253,6 +254,19 @@ Node *graph_grad(Graph *g, Node *of, Node *wrt) {
                 .wide = of->wide};
     memcpy(key.extent, wrt->extent, sizeof *key.extent * (size_t)wrt->rank);
     return intern(g, &key);
+}
+
+/* Each is another: what it stands for is not known yet. */
+Node *graph_scan(Graph *g, int rank, const int64_t *extent, Name name, Span at) {
+    const char *fault = rank ? extent_fault(g, rank, 0, extent) : "a reference without a first index";
+    if (fault) bug("reference %s: %s", shown(name), fault);
+    Node *node = NEW(g->arena, Node);
+    *node = (Node){.kind = NODE_SCAN, .name = name, .per_example = true, .rank = rank, .at = at};
+    memcpy(node->extent, extent, sizeof *extent * (size_t)rank);
+    node->hash = hash_mix(hash_mix(11, NODE_SCAN), (uint64_t)g->nodes.len);
+    table_add(g->arena, &tables_of(g)->node, node);
+    VEC_PUSH(g->arena, g->nodes, node);
+    return node;
 }
 
 /* ---- Facts */

@@ -258,7 +258,7 @@ static void print_node(Printer *p, const Node *node) {
     } else if (node->kind == NODE_COMP) {
         print_comp(p, node);
     } else {
-        fprintf(p->out, "%s ", text_leaf[node->kind]);
+        fprintf(p->out, "%s ", node->kind == NODE_SCAN ? "scan" : text_leaf[node->kind]);
         print_extents(p, node, 0, node->rank, false);
         fputs(node->per_example ? " per example" : "", p->out);
         if (node->classes) fprintf(p->out, " classes %" PRId64, node->classes);
@@ -299,6 +299,15 @@ static void print_nodes(Printer *p, const Unit *unit) {
         if (!map_has(&wanted, node)) continue;
         map_put(&p->number, node, (void *)(intptr_t)++p->numbers);
         print_node(p, node);
+    }
+    for (int i = 0; i < unit->graph->nodes.len; i++) { /* only now are they all numbered */
+        Node *node = unit->graph->nodes.at[i];
+        if (node->kind != NODE_SCAN || !map_has(&wanted, node)) continue;
+        fputs("scan ", p->out);
+        print_node_number(p, node);
+        fputs(" of ", p->out);
+        print_node_number(p, node->of);
+        fputc('\n', p->out);
     }
 }
 

@@ -109,6 +109,17 @@ static void read_list(Reader *r) {
     }
 }
 
+/* `scan %3 of %9` */
+static void read_scan(Reader *r) {
+    Span at = r->span;
+    Node *scan = text_node_number(r);
+    text_expect_word(r, "of");
+    Node *of = text_node_number(r);
+    const char *fault = scan_fault(r->g, scan, of);
+    if (fault) text_fail(r, at, fault);
+    scan_bind(r->g, scan, of);
+}
+
 static void read_part(Reader *r) {
     Unit *unit = r->unit;
     if (r->mark == '%')
@@ -131,6 +142,8 @@ static void read_part(Reader *r) {
         read_hyper(r);
     else if (text_take_word(r, "output"))
         VEC_PUSH(r->arena, unit->outputs, text_name(r));
+    else if (text_take_word(r, "scan"))
+        read_scan(r);
     else if (text_take_word(r, "layer"))
         read_layer(r);
     else if (text_take_word(r, "program"))
@@ -157,5 +170,8 @@ Unit *graph_read(Arena *arena, uint32_t file) {
     for (int i = 0; i < r->unit->sets.len; i++)
         if (r->unit->sets.at[i].split >= r->unit->programs.len)
             text_fail(r, r->span, "a set is split by a program that is not there");
+    for (int i = 0; i < r->nodes.len; i++)
+        if (r->nodes.at[i]->kind == NODE_SCAN && !r->nodes.at[i]->of)
+            text_fail(r, r->span, "a reference that stands for nothing");
     return r->unit;
 }

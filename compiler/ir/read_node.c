@@ -88,6 +88,16 @@ static Node *read_grad(Reader *r, Span at) {
     return graph_grad(r->g, of, wrt);
 }
 
+static Node *read_reference(Reader *r, Name name, Span at) {
+    int64_t extent[MAX_RANK];
+    int rank = read_extents(r, extent);
+    if (!rank || !take_per_example(r))
+        text_fail(r, at, "a reference has a first index and is per example");
+    for (int i = 0; i < rank; i++)
+        if (extent[i] < 1) text_fail(r, at, "an extent below 1");
+    return graph_scan(r->g, rank, extent, name, at);
+}
+
 void text_node(Reader *r) {
     Span at = r->span;
     text_expect(r, '%');
@@ -101,11 +111,13 @@ void text_node(Reader *r) {
     if (r->kind != TOKEN_WORD) text_fail(r, r->span, "expected the kind of a node");
     int leaf = text_find(text_leaf, LEAF_KINDS, r->text),
         reduce = text_find(text_reduce, REDUCES, r->text);
-    if (leaf < 0 && reduce < 0 && strcmp(r->text, "grad") != 0)
+    bool scan = !strcmp(r->text, "scan");
+    if (leaf < 0 && reduce < 0 && !scan && strcmp(r->text, "grad") != 0)
         text_fail(r, r->span, arena_printf(r->arena, "unknown kind of node '%s'", r->text));
     text_next(r);
     Node *node = leaf >= 0     ? read_leaf(r, (NodeKind)leaf, name, at)
                  : reduce >= 0 ? read_comp(r, (Reduce)reduce, name, at)
+                 : scan        ? read_reference(r, name, at)
                                : read_grad(r, at);
     VEC_PUSH(r->arena, r->nodes, node);
 }

@@ -77,7 +77,12 @@ static void verify_node(Verifier *v, const Node *n) {
                     !memcmp(n->extent, n->wrt->extent, sizeof *n->extent * (size_t)n->rank),
                 "gradient of another shape than what it is taken by");
         break;
-    case NODE_SCAN:
+    case NODE_SCAN: {
+        require(v, n->of != NULL, "a reference that stands for nothing");
+        const char *wrong = scan_fault(v->g, n, n->of);
+        require(v, !wrong, wrong);
+        break;
+    }
     case NODE_CALL:
         fault(v, "a kind of node that is not known yet");
     default: {
@@ -148,9 +153,16 @@ static void verify_program(const Unit *unit, const Program *program, int stage) 
     require(&v, program->name != NULL, "program without a name");
     for (int i = 0; i < program->results.len; i++)
         verify_result(&v, program->kind, &program->results.at[i]);
-    NodeList nodes = program_nodes(scratch, program);
-    for (int i = 0; i < nodes.len; i++)
+    Map groups;
+    map_init(&groups, scratch);
+    NodeList nodes = program_groups(scratch, program, &groups);
+    for (int i = 0; i < nodes.len; i++) {
         verify_node(&v, nodes.at[i]);
+        const ScanGroup *group = map_get(&groups, nodes.at[i]);
+        v.node = group ? group->where : NULL;
+        require(&v, !group || !group->fault, group ? group->fault : "");
+        v.node = NULL;
+    }
     if (program->kind == PROGRAM_INIT) {
         verify_init(&v, program, &unit->params);
         verify_init(&v, program, &unit->states);

@@ -34,6 +34,7 @@ void pass_run(Unit *unit, const char *stop, void (*after)(const Pass *, Unit *, 
 typedef struct Rewrite {
     Graph *g;
     Map done; /* Node -> Node */
+    NodeList scans; /* references met */
     Node *(*node)(Graph *, Node *, void *);
     void *context;
 } Rewrite;
@@ -42,12 +43,14 @@ static Node *rewrite(Rewrite *r, Node *node);
 static const Scalar *rewrite_read(Graph *g, const Scalar *leaf, void *context) {
     if (leaf->kind != SC_READ) return NULL;
     Node *node = rewrite(context, leaf->node);
+    if (node->kind == NODE_SCAN && !node->of->per_example) node = node->of; /* a constant by now */
     return node == leaf->node ? NULL : sc_read(g, node, leaf->at, leaf->outside);
 }
 
 static Node *rebuild(Rewrite *r, Node *node) {
     if (node->kind == NODE_GRAD)
         return graph_grad(r->g, rewrite(r, node->of), rewrite(r, node->wrt));
+    if (node->kind == NODE_SCAN) VEC_PUSH(r->g->arena, r->scans, node);
     if (node->kind != NODE_COMP) return node;
     CompSpec spec = {.rank = node->rank,
                      .nred = node->nred,
@@ -83,5 +86,10 @@ void unit_rewrite(Unit *unit, Node *(*node)(Graph *, Node *, void *), void *cont
     for (int i = 0; i < unit->layers.len; i++)
         if (unit->layers.at[i].output)
             unit->layers.at[i].output = rewrite(&r, unit->layers.at[i].output);
+    /* A reference stays and stands for what its value has become: the old one is read no more. */
+    for (int i = 0; i < r.scans.len; i++) {
+        Node *of = rewrite(&r, r.scans.at[i]->of);
+        scan_bind(r.g, r.scans.at[i], of);
+    }
     arena_free(scratch);
 }
