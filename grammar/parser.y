@@ -48,7 +48,7 @@ void gradus_error(GRADUS_LTYPE *at, Parse *parse, const char *text);
 %token <token> IF "`if`" THEN "`then`" ELSE "`else`" AND "`and`" OR "`or`" NOT "`not`"
 %token WHERE "`where`" WHEN "`when`" ON "`on`" OF "`of`" CLASS "`class`"
 %token PARAM "`param`" STATE "`state`" SHARED "`shared`" PREDICT "`predict`" AT "`at`"
-%token EVALUATE_AT "`evaluate at`" AFTER_TRAINING "`after training`" STOP_WHEN "`stop when`"
+%token EVALUATE_AT "`evaluate at`" AFTER_TRAINING "`after training`" STOP_WHEN "`stop when`" REQUIRE "`require`"
 %token DERIVATIVE "`derivative`" REPEAT "`repeat`" ORDER_BY "`order by`"
 %token SAMPLE_WITH "`sample with`"
 %token CHECK_GRADIENTS "`check gradients`" EXPECT "`expect`" CURVE "`curve`"
@@ -219,6 +219,11 @@ plain: PARAM target ASSIGN expr { $$ = build_binding(parse, STMT_PARAM, &$target
     | AT expr { $$ = build_stmt(parse, STMT_AT, @$); $$->value = $expr; }
     | EVALUATE_AT expr { $$ = build_stmt(parse, STMT_EVALUATE_AT, @$); $$->value = $expr; }
     | STOP_WHEN expr { $$ = build_stmt(parse, STMT_STOP_WHEN, @$); $$->value = $expr; }
+    | REQUIRE expr COMMA STRING {
+        $$ = build_stmt(parse, STMT_REQUIRE, @$);
+        $$->value = $expr;
+        $$->text = $STRING.text;
+    }
     | expr { $$ = build_stmt(parse, STMT_VALUE, @$); $$->value = $expr; };
 
 keys: %empty { $$ = (StmtList){0}; }

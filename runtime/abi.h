@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 1, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 2, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -37,7 +37,8 @@ typedef struct GrBuffer {
 } GrBuffer;
 
 typedef enum GrProgramKind {
-    GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH
+    GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH, GR_ORDER, GR_SUMS, GR_METRIC,
+    GR_AFTER, GR_KEPT, GR_SAMPLE
 } GrProgramKind;
 typedef struct GrProgram {
     const char *name;          /* "init" "step" "eval" "predict" "epoch" "fit0" "split:test" */
@@ -88,6 +89,11 @@ typedef struct GrSet {
     int32_t split;                 /* index into programs of its condition (a result "split"), or -1 */
 } GrSet;
 
+typedef struct GrBatchStage { int64_t from, size; } GrBatchStage; /* from this epoch or step on */
+
+/* What starts as a file of weights has it. */
+typedef struct GrLoad { const char *file; const char *const *leaves; int32_t nleaves; } GrLoad;
+
 typedef struct GrModel {
     int32_t abi;
     const char *name, *train_name, *compiler, *cpu; /* compiler: "gradus 0.1.0 (LLVM 19.1.7)" */
@@ -111,6 +117,11 @@ typedef struct GrModel {
     int32_t last_drop, best_max, has_stop;
     const char *best;              /* "loss" or a metric */
     int64_t parameters;            /* learned numbers */
+    const GrBatchStage *stages; int32_t nstages; /* a batch that changes; `batch` is the largest */
+    int32_t stages_by_step, batch_all; /* all: every update takes the whole training set */
+    int32_t min_batch;             /* examples that an update needs: 2 where it normalizes over them */
+    const GrLoad *loads; int32_t nloads;
+    const struct GrModel *next;    /* the next training of the same file, or NULL */
 } GrModel;
 extern const GrModel gr_model;
 #endif

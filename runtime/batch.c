@@ -15,6 +15,10 @@ static double pixel_double[256];
 static bool is_number(const GrBuffer *buffer) {
     return !strcmp(buffer->name, "example.number");
 }
+/* A total over the evaluated set, put there before the run. */
+static bool is_total(const GrBuffer *buffer) {
+    return strchr(buffer->name, ':') != NULL;
+}
 static bool is_live(const GrBuffer *buffer) {
     return !strcmp(buffer->name, "live");
 }
@@ -25,7 +29,7 @@ bool batch_bind(Batch *batch, const GrModel *model, const GrProgram *program, ch
     batch->fields = io_alloc((size_t)program->ninputs, sizeof *batch->fields);
     for (int i = 0; i < program->ninputs; i++) {
         const GrBuffer *buffer = &program->inputs[i];
-        if (is_live(buffer) || is_number(buffer)) continue;
+        if (is_live(buffer) || is_number(buffer) || is_total(buffer)) continue;
         if (!(batch->fields[i] = data_bind(data, model, buffer, fault))) return false;
     }
     for (int i = 0; i < 256; i++) {
@@ -121,7 +125,8 @@ static void fill_draws(const Batch *batch, int64_t block) {
             ((uint32_t *)(batch->mem + program->number_offset))[at] = example;
         if (program->presentation_offset >= 0)
             ((uint32_t *)(batch->mem + program->presentation_offset))[at] =
-                batch->presented ? batch->presented[example] : 0;
+                (batch->presented ? batch->presented[example] : 0) +
+                (batch->again ? batch->again[at < batch->live ? at : batch->live - 1] : 0);
     }
 }
 
@@ -134,7 +139,7 @@ void batch_fill(void *context, int64_t from, int64_t to) {
             if (batch->fields[i])
                 fill_field(batch, batch->fields[i], buffer, block, buffer->count * part / PARTS,
                            buffer->count * (part + 1) / PARTS);
-            else if (!part)
+            else if (!part && !is_total(buffer))
                 fill_special(batch, buffer, block);
         }
         if (!part) fill_draws(batch, block);

@@ -7,9 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char best_prefix[] = "best:", presented_name[] = "run:presentations";
+static const char best_prefix[] = "best:", presented_name[] = "run:presentations",
+                  losses_name[] = "run:losses", known_name[] = "run:known_losses";
+
+/* What is collected after training, "after:…", is no part of what was learned. */
+static bool is_kept(const GrLeaf *leaf) {
+    return !strchr(leaf->buffer.name, ':');
+}
 
 static void add_leaf(TensorFile *file, const GrLeaf *leaf, const char *name, const char *mem) {
+    if (!is_kept(leaf)) return;
     Tensor tensor = {.name = name,
                      .rank = leaf->buffer.rank,
                      .count = leaf->buffer.count,
@@ -94,6 +101,14 @@ bool checkpoint_write_last(const Run *run, const Progress *progress, const char 
                                     .extent = {progress->npresented},
                                     .count = progress->npresented,
                                     .bytes = (const unsigned char *)progress->presented});
+    const double *losses[] = {progress->losses, progress->known};
+    for (int i = 0; i < 2 && losses[i]; i++)
+        tensors_add(&file, (Tensor){.name = i ? known_name : losses_name,
+                                    .type = TENSOR_F64,
+                                    .rank = 1,
+                                    .extent = {progress->npresented},
+                                    .count = progress->npresented,
+                                    .bytes = (const unsigned char *)losses[i]});
     bool ok = tensors_write(run->last_path, &file, fault);
     for (int i = 0; i < model->nleaves; i++)
         free(names[i]);
@@ -158,6 +173,7 @@ static bool check_leaf(const GrLeaf *leaf, const Tensor *tensor, const char *pat
 static bool check_leaves(const GrModel *model, const TensorFile *file, const char *prefix,
                          const char *path, Fault *fault) {
     for (int i = 0; i < model->nleaves; i++) {
+        if (!is_kept(&model->leaves[i])) continue;
         char *name = io_format("%s%s", prefix, model->leaves[i].buffer.name);
         const Tensor *tensor = tensors_find(file, name);
         const char *from = tensors_meta(file, "model");
@@ -187,18 +203,22 @@ static bool check_unexpected(const GrModel *model, const TensorFile *file, const
     return true;
 }
 
+static void copy_leaf(const GrLeaf *leaf, const Tensor *tensor, char *mem) {
+    const GrBuffer *buffer = &leaf->buffer;
+    for (int64_t e = 0; e < buffer->count; e++) {
+        if (buffer->bytes == 8)
+            ((double *)(mem + buffer->offset))[e] = tensor_value(tensor, e);
+        else
+            ((float *)(mem + buffer->offset))[e] = (float)tensor_value(tensor, e);
+    }
+}
+
 static void copy_leaves(const GrModel *model, const TensorFile *file, const char *prefix,
                         char *mem) {
     for (int i = 0; i < model->nleaves; i++) {
-        const GrBuffer *buffer = &model->leaves[i].buffer;
-        char *name = io_format("%s%s", prefix, buffer->name);
-        const Tensor *tensor = tensors_find(file, name);
-        for (int64_t e = 0; e < buffer->count; e++) {
-            if (buffer->bytes == 8)
-                ((double *)(mem + buffer->offset))[e] = tensor_value(tensor, e);
-            else
-                ((float *)(mem + buffer->offset))[e] = (float)tensor_value(tensor, e);
-        }
+        if (!is_kept(&model->leaves[i])) continue;
+        char *name = io_format("%s%s", prefix, model->leaves[i].buffer.name);
+        copy_leaf(&model->leaves[i], tensors_find(file, name), mem);
         free(name);
     }
 }
@@ -239,6 +259,37 @@ bool checkpoint_load(Run *run, const char *path, Fault *fault) {
     return ok;
 }
 
+static const GrLeaf *find_leaf(const GrModel *model, const char *name) {
+    for (int i = 0; i < model->nleaves; i++)
+        if (!strcmp(model->leaves[i].buffer.name, name)) return &model->leaves[i];
+    return NULL;
+}
+
+bool checkpoint_take(Run *run, const char *path, const char *const *leaves, int count,
+                     Fault *fault) {
+    TensorFile file;
+    if (!tensors_read(path, &file, fault)) return false;
+    bool ok = true;
+    for (int i = 0; i < count && ok; i++) {
+        const GrLeaf *leaf = find_leaf(run->model, leaves[i]);
+        const Tensor *tensor = tensors_find(&file, leaves[i]);
+        if (!leaf) continue;
+        if (!tensor)
+            ok = fault_set(fault, GR_BAD_DATA,
+                           "%s: has no '%s', which `load` asks for; say what to take: "
+                           "`load = weights(\"…\") on …`",
+                           path, leaves[i]);
+        else
+            ok = check_leaf(leaf, tensor, path, fault);
+    }
+    for (int i = 0; i < count && ok; i++) {
+        const GrLeaf *leaf = find_leaf(run->model, leaves[i]);
+        if (leaf) copy_leaf(leaf, tensors_find(&file, leaves[i]), run->mem);
+    }
+    tensors_free(&file);
+    return ok;
+}
+
 /* "PREFIX.SET.NAME" back into metrics; only names that this model knows. */
 static void read_metrics(const Run *run, const TensorFile *file, const char *prefix,
                          Metrics *metrics) {
@@ -270,6 +321,15 @@ static void read_settings(Run *run, const TensorFile *file) {
         if (!given && options->nsettings < MOST_SETTINGS)
             options->settings[options->nsettings++] = (Setting){io_format("%s", name + 4), value};
     }
+}
+
+bool checkpoint_settings(Run *run, const char *path, Fault *fault) {
+    TensorFile file;
+    if (!tensors_read(path, &file, fault)) return false;
+    read_settings(run, &file);
+    run_settings(run);
+    tensors_free(&file);
+    return true;
 }
 
 static bool read_progress(const TensorFile *file, const char *path, Progress *progress,
@@ -332,6 +392,12 @@ bool checkpoint_resume(Run *run, const char *path, Progress *progress, Fault *fa
         progress->has_best = best;
         const Tensor *presented = tensors_find(&file, presented_name);
         memcpy(progress->presented, presented->bytes, (size_t)presented->count * 4);
+        double *losses[] = {progress->losses, progress->known};
+        for (int i = 0; i < 2 && losses[i]; i++) {
+            const Tensor *tensor = tensors_find(&file, i ? known_name : losses_name);
+            if (tensor && tensor->type == TENSOR_F64 && tensor->count == progress->npresented)
+                memcpy(losses[i], tensor->bytes, (size_t)tensor->count * 8);
+        }
         read_metrics(run, &file, "metric", &progress->metrics);
         read_metrics(run, &file, "best_metric", &progress->best_metrics);
         read_settings(run, &file);

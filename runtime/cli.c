@@ -41,14 +41,18 @@ static const struct OptionRow {
     {"--data", "DIR", "folder to look for data in", ALL, TEXT, AT(data), 0},
     {"--set", "NAME=VALUE", "a hyperparameter (see info)", TRAIN | EVAL | PREDICT | BENCH, SET, 0,
      0},
-    {"--weights", "FILE", "weights to start from or to use", TRAIN | EVAL | PREDICT, TEXT,
+    {"--weights", "FILE", "weights to start from or to use; predict averages several, a,b", TRAIN | EVAL | PREDICT, TEXT,
      AT(weights), 0},
     {"--log", "FILE", "write a log of JSON Lines", TRAIN, TEXT, AT(log), 0},
     {"--out", "DIR", "folder of the weights files", TRAIN | EVAL | PREDICT, TEXT, AT(out), 0},
     {"--input", "FILE", "examples to predict, idx or CSV", PREDICT, TEXT, AT(input), 0},
     {"--output", "FILE", "where to put the predictions", PREDICT, TEXT, AT(output), 0},
     {"--set-name", "SET", "train, validation or test", EVAL | PREDICT, TEXT, AT(set_name), 0},
+    {"--samples", "N", "predictions with draws: mean and spread", PREDICT, COUNT, AT(samples), 0},
+    {"--only", "TRAINING", "one training of several; else train does all, in order, the rest the last",
+     ALL, TEXT, AT(only), 0},
     {"--profile", NULL, "also time each phase, on stderr", BENCH, FLAG, AT(profile), 0},
+    {"--follow", NULL, "learn from rows of CSV on standard input as they come", TRAIN, FLAG, AT(follow), 0},
     {"--no-progress", NULL, "no progress bar", TRAIN, FLAG, AT(no_progress), 0},
     {"-q", NULL, "only errors", ALL, FLAG, AT(quiet), 0},
     {"-v", NULL, "say more", ALL, FLAG, AT(verbose), 0},
@@ -245,8 +249,73 @@ static void call(Team *team, void *context) {
     run_close(&run);
 }
 
-int cli_main(int argc, char **argv, const GrModel *model) {
+/* The training that --only names, before the other options are read: what can be set is its own. */
+static const char *only_of(int argc, char **argv) {
+    for (int i = 2; i < argc; i++) {
+        if (!strncmp(argv[i], "--only=", 7)) return argv[i] + 7;
+        if (!strcmp(argv[i], "--only") && i + 1 < argc) return argv[i + 1];
+    }
+    return NULL;
+}
+
+static bool is_quiet(int argc, char **argv) {
+    for (int i = 2; i < argc; i++)
+        if (!strcmp(argv[i], "-q")) return true;
+    return false;
+}
+
+static const GrModel *choose_training(const GrModel *model, const char *only, bool first,
+                                      Fault *fault) {
+    const char *names[64];
+    int count = 0;
+    const GrModel *last = model;
+    for (const GrModel *m = model; m; last = m, m = m->next) {
+        if (only && !strcmp(m->train_name, only)) return m;
+        if (count < 64 && *m->train_name) names[count++] = m->train_name;
+    }
+    if (!only) return first ? model : last;
+    const char *near = text_nearest(only, names, count);
+    char *all = io_format("%s", count ? "" : " none with a name");
+    for (int i = 0; i < count; i++) {
+        char *more = io_format("%s %s", all, names[i]);
+        free(all);
+        all = more;
+    }
+    fault_set(fault, GR_USAGE, "there is no training '%s'%s%s%s; there are:%s", only,
+              near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", all);
+    free(all);
+    return NULL;
+}
+
+static int run_verb(const GrModel *model, int verb, int argc, char **argv, bool one_of_all) {
     Options options = {.argc = argc, .argv = argv};
+    Fault fault;
+    for (int i = 2; i < argc; i++) {
+        bool ok = argv[i][0] == '-' && argv[i][1]
+                      ? take_option(&options, model, verbs[verb].name, verbs[verb].bit, &i, &fault)
+                      : fault_set(&fault, GR_USAGE, "unexpected '%s' after %s", argv[i],
+                                  verbs[verb].name);
+        if (ok) continue;
+        complain(&fault);
+        return fault.code;
+    }
+    if (one_of_all && (options.resume || options.weights || options.log)) {
+        fault_set(&fault, GR_USAGE,
+                  "--resume, --weights and --log are for one training: choose it with --only");
+        complain(&fault);
+        return fault.code;
+    }
+    if (!verbs[verb].run) return verb_info(model, &options);
+    Call this_call = {model, &options, verbs[verb].run, GR_FAILED};
+    team_start(team_count(options.threads), model->scratch, call, &this_call);
+    if (fflush(stdout) && this_call.code == GR_OK) {
+        fprintf(stderr, "error: standard output could not be written: %s\n", strerror(errno));
+        return GR_FAILED;
+    }
+    return this_call.code;
+}
+
+int cli_main(int argc, char **argv, const GrModel *model) {
     Fault fault;
     int verb = -1;
     if (model->abi != GR_ABI) {
@@ -276,21 +345,17 @@ int cli_main(int argc, char **argv, const GrModel *model) {
         complain(&fault);
         return GR_USAGE;
     }
-    for (int i = 2; i < argc; i++) {
-        bool ok = argv[i][0] == '-' && argv[i][1]
-                      ? take_option(&options, model, verbs[verb].name, verbs[verb].bit, &i, &fault)
-                      : fault_set(&fault, GR_USAGE, "unexpected '%s' after %s", argv[i],
-                                  verbs[verb].name);
-        if (ok) continue;
+    const char *only = only_of(argc, argv);
+    const GrModel *chosen = choose_training(model, only, verb == 0, &fault);
+    if (!chosen) {
         complain(&fault);
         return fault.code;
     }
-    if (!verbs[verb].run) return verb_info(model, &options);
-    Call this_call = {model, &options, verbs[verb].run, GR_FAILED};
-    team_start(team_count(options.threads), model->scratch, call, &this_call);
-    if (fflush(stdout) && this_call.code == GR_OK) {
-        fprintf(stderr, "error: standard output could not be written: %s\n", strerror(errno));
-        return GR_FAILED;
+    bool all = verb == 0 && !only && chosen->next;
+    int code = GR_OK;
+    for (; chosen && code == GR_OK; chosen = all ? chosen->next : NULL) {
+        if (all && !is_quiet(argc, argv)) printf("training %s\n", chosen->train_name);
+        code = run_verb(chosen, verb, argc, argv, all);
     }
-    return this_call.code;
+    return code;
 }

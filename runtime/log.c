@@ -22,7 +22,7 @@ static void put_text(FILE *file, const char *name, const char *text) {
 
 bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault) {
     const Options *options = run->options;
-    *log = (Log){.path = options->log};
+    *log = (Log){.run = run, .path = options->log};
     if (!log->path) return true;
     log->file = fopen(log->path, resumed_step ? "a" : "w");
     if (!log->file)
@@ -63,8 +63,32 @@ void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes) {
     fputs("}\n", log->file);
 }
 
-/* ,"validation":{"loss":…,…} for every set in metrics. */
-static void put_metrics(FILE *file, const Metrics *metrics) {
+static void put_rows(FILE *file, const Table *table, int dim, int64_t *at) {
+    int64_t n = table->shape->extent[dim];
+    for (int64_t i = 0; i < n; i++) {
+        fputs(i ? "," : "[", file);
+        if (dim + 1 < table->shape->rank)
+            put_rows(file, table, dim + 1, at);
+        else
+            put_number(file, table->values[(*at)++], 8);
+    }
+    fputc(']', file);
+}
+
+/* ,"confusion":[[…],…] for each table of a set. */
+static void put_tables(FILE *file, const Run *run, const char *set) {
+    for (int i = 0; run && i < run->ntables; i++) {
+        if (strcmp(run->tables[i].set, set)) continue;
+        int64_t at = 0;
+        fputc(',', file);
+        json_quote(file, run->tables[i].name);
+        fputc(':', file);
+        put_rows(file, &run->tables[i], 0, &at);
+    }
+}
+
+/* ,"validation":{"loss":…,…} for every set in metrics; with tables where a run is given. */
+static void put_metrics(FILE *file, const Metrics *metrics, const Run *run) {
     for (int i = 0; i < metrics->count; i++) {
         const char *set = metrics->item[i].set;
         bool seen = false;
@@ -81,15 +105,31 @@ static void put_metrics(FILE *file, const Metrics *metrics) {
             fputc(':', file);
             put_number(file, metrics->item[j].value, 8);
         }
+        put_tables(file, run, set);
         fputc('}', file);
     }
 }
 
-void log_epoch(Log *log, const Progress *progress, double seconds, double examples_per_second) {
+/* ,"state":{"optimizer.updates":43} */
+static void put_numbers(FILE *file, const Run *run) {
+    Number number;
+    bool any = false;
+    for (int at = 0; numbers_next(run, &at, &number); any = true) {
+        fputs(any ? "," : ",\"state\":{", file);
+        json_quote(file, number.name);
+        fputc(':', file);
+        put_number(file, number.value, number.bytes);
+    }
+    if (any) fputc('}', file);
+}
+
+void log_epoch(Log *log, const Run *run, const Progress *progress, double seconds,
+               double examples_per_second) {
     if (!log->file) return;
     fprintf(log->file, "{\"type\":\"epoch\",\"epoch\":%" PRId64 ",\"step\":%" PRId64,
             progress->epoch + 1, progress->step);
-    put_metrics(log->file, &progress->metrics);
+    put_metrics(log->file, &progress->metrics, log->run);
+    put_numbers(log->file, run);
     fprintf(log->file, ",\"time\":{\"seconds\":%.3f,\"examples_per_second\":%.1f}}\n", seconds,
             examples_per_second);
     fflush(log->file);
@@ -103,7 +143,7 @@ void log_stop(Log *log, const Progress *progress, const char *reason) {
     if (progress->has_best) {
         fprintf(log->file, ",\"best_epoch\":%" PRId64 ",\"best_step\":%" PRId64,
                 progress->best_epoch, progress->best_step);
-        put_metrics(log->file, &progress->best_metrics);
+        put_metrics(log->file, &progress->best_metrics, NULL);
     }
     fputs("}\n", log->file);
 }

@@ -3,6 +3,7 @@
  * Writes CSV (RFC 4180); numbers in the shortest form that reads back the same. */
 #include "run.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,20 +11,19 @@ static const char *weights_path(const Run *run) {
     return run->options->weights ? run->options->weights : run->best_path;
 }
 
-static bool load_weights(Run *run, Fault *fault) {
-    const char *path = weights_path(run);
+static bool load_weights(Run *run, const char *path, Fault *fault) {
     if (!io_exists(path))
         return fault_set(fault, GR_BAD_DATA,
                          "%s: there are no weights yet: run `train` first, or name a file with "
                          "--weights=FILE",
                          path);
-    return checkpoint_load(run, path, fault);
+    return checkpoint_settings(run, path, fault) && checkpoint_load(run, path, fault);
 }
 
 static bool evaluate_all(Run *run, Fault *fault) {
     const char *only = run->options->set_name;
     Metrics metrics = {.count = 0};
-    if (!load_weights(run, fault) || !run_read_data(run, only, fault)) return false;
+    if (!load_weights(run, weights_path(run), fault) || !run_read_data(run, only, fault)) return false;
     if (only && !run_set(run, only))
         return fault_set(fault, GR_USAGE, "there is no set '%s'", only);
     for (int i = 0; i < run->model->nsets; i++) {
@@ -32,6 +32,7 @@ static bool evaluate_all(Run *run, Fault *fault) {
         if (!evaluate(run, set, &metrics, fault)) return false;
         metrics_print(stdout, &metrics, set->name);
         putchar('\n');
+        tables_print(stdout, run, set->name);
     }
     return true;
 }
@@ -91,64 +92,147 @@ static void put_name(FILE *out, const char *name) {
     if (quote) fputc('"', out);
 }
 
-static void put_header(FILE *out, const Column *columns, int count) {
+/* Running means and sums of squared differences (Welford 1962), by example and element. */
+typedef struct Spread {
+    double *mean, *squares;
+    int64_t width; /* elements of all columns */
+    int64_t runs;
+} Spread;
+
+static const GrBuffer *column_numbers(const Column *column) {
+    return column->is_class && column->chances ? column->chances : column->value;
+}
+
+static void put_labels(FILE *out, const Column *column, int count, const char *what) {
+    const GrBuffer *many = column_numbers(column);
+    bool named = !column->is_class || count > 1;
+    for (int64_t e = 0; e < many->count; e++) {
+        fputc(',', out);
+        if (named) put_name(out, column->name);
+        fprintf(out, "%s%s", named && *what ? "." : "", what);
+        if (column->is_class || many->count > 1) fprintf(out, "%lld", (long long)e);
+    }
+}
+
+static void put_header(FILE *out, const Column *columns, int count, bool spread) {
     fputs("example", out);
     for (int i = 0; i < count; i++) {
         const Column *column = &columns[i];
-        const GrBuffer *many = column->is_class ? column->chances : column->value;
-        if (column->is_class || many->count == 1) {
+        if (column->is_class) {
             fputc(',', out);
             put_name(out, column->name);
         }
-        for (int64_t e = 0; many && (column->is_class || many->count > 1) && e < many->count; e++) {
-            fputc(',', out);
-            if (!column->is_class || count > 1) put_name(out, column->name);
-            fprintf(out, "%s%lld", !column->is_class ? "" : count > 1 ? ".p" : "p", (long long)e);
-        }
+        if (column->is_class && !column->chances) continue;
+        put_labels(out, column, count, column->is_class ? "p" : "");
+        if (spread) put_labels(out, column, count, "sd");
     }
     fputc('\n', out);
 }
 
-static void put_row(FILE *out, const Run *run, const Column *columns, int count, int64_t lane,
-                    uint32_t example) {
+static void put_row(FILE *out, const Column *columns, int count, const Spread *spread, int64_t row,
+                    uint32_t example, bool with_spread) {
+    const double *mean = spread->mean + row * spread->width;
+    const double *squares = spread->squares + row * spread->width;
     char text[NUMBER_TEXT];
     fprintf(out, "%u", example);
     for (int i = 0; i < count; i++) {
         const Column *column = &columns[i];
-        const GrBuffer *many = column->is_class ? column->chances : column->value;
+        const GrBuffer *many = column_numbers(column);
         if (column->is_class) {
-            const GrBuffer *from = column->chances ? column->chances : column->value;
             int64_t first = 0; /* of equals, the first */
-            for (int64_t e = 1; e < from->count; e++)
-                if (run_value(run, from, lane, e) > run_value(run, from, lane, first)) first = e;
+            for (int64_t e = 1; e < many->count; e++)
+                if (mean[e] > mean[first]) first = e;
             fprintf(out, ",%lld", (long long)first);
         }
-        for (int64_t e = 0; many && e < many->count; e++)
-            fprintf(out, ",%s", number_text(run_value(run, many, lane, e), many->bytes, text));
+        bool shown = !column->is_class || column->chances;
+        for (int64_t e = 0; shown && e < many->count; e++)
+            fprintf(out, ",%s", number_text(mean[e], many->bytes, text));
+        double least = spread->runs > 1 ? (double)(spread->runs - 1) : 1;
+        for (int64_t e = 0; shown && with_spread && e < many->count; e++)
+            fprintf(out, ",%s", number_text(sqrt(squares[e] / least), many->bytes, text));
+        mean += many->count;
+        squares += many->count;
     }
     fputc('\n', out);
 }
 
-static bool predict_set(Run *run, const Set *set, FILE *out, Fault *fault) {
-    const GrProgram *program = run_program(run, GR_PREDICT);
+static void spread_add(const Run *run, const Column *columns, int count, Spread *spread,
+                       int64_t row, int64_t lane) {
+    int64_t at = row * spread->width;
+    for (int i = 0; i < count; i++) {
+        const GrBuffer *many = column_numbers(&columns[i]);
+        for (int64_t e = 0; e < many->count; e++, at++) {
+            double value = run_value(run, many, lane, e), change = value - spread->mean[at];
+            spread->mean[at] += change / (double)spread->runs;
+            spread->squares[at] += change * (value - spread->mean[at]);
+        }
+    }
+}
+
+/* One prediction of each example, added to the spread. `sample`: which one, for its draws. */
+static void predict_once(Run *run, Batch *batch, const Set *set, const Column *columns, int count,
+                         Spread *spread, uint32_t *presented, int64_t sample) {
+    spread->runs++;
+    for (int64_t i = 0; presented && i < set->data->count; i++)
+        presented[i] = (uint32_t)sample;
+    batch->presented = presented;
+    run_hyper(run, "step", (double)(sample + 1));
+    for (int64_t from = 0; from < set->count; from += batch->live) {
+        int64_t left = set->count - from;
+        batch->live = left < batch->program->batch ? left : batch->program->batch;
+        batch->examples = set->examples + from;
+        run_hyper(run, "count", (double)batch->live);
+        batch_run(batch, run->team);
+        for (int64_t i = 0; i < batch->live; i++)
+            spread_add(run, columns, count, spread, from + i, i);
+    }
+}
+
+/* Predictions of all weights files and samples, their mean. */
+static bool predict_all(Run *run, const Set *set, const char *const *paths, int npaths,
+                        const GrProgram *program, const Column *columns, int count, Spread *spread,
+                        Fault *fault) {
     Batch batch = {0};
+    int64_t samples = run->options->samples ? run->options->samples : 1;
+    uint32_t *presented = io_alloc((size_t)set->data->count, sizeof *presented);
+    bool ok = batch_bind(&batch, run->model, program, run->mem, set->data, fault);
+    for (int p = 0; ok && p < npaths; p++) {
+        if (npaths > 1 && !checkpoint_load(run, paths[p], fault)) ok = false;
+        for (int64_t s = 0; ok && s < samples; s++)
+            predict_once(run, &batch, set, columns, count, spread, presented, s);
+    }
+    free(presented);
+    batch_free(&batch);
+    return ok;
+}
+
+static bool predict_set(Run *run, const Set *set, const char *const *paths, int npaths, FILE *out,
+                        Fault *fault) {
+    bool sampled = run->options->samples > 0;
+    const GrProgram *program = run_program(run, sampled ? GR_SAMPLE : GR_PREDICT);
     int count = 0;
+    if (!program && sampled)
+        return fault_set(fault, GR_USAGE,
+                         "--samples: model '%s' makes no draws in training that a prediction "
+                         "could make too",
+                         run->model->name);
     if (!program)
         return fault_set(fault, GR_FAILED, "model '%s' predicts nothing", run->model->name);
-    if (!batch_bind(&batch, run->model, program, run->mem, set->data, fault)) return false;
     Column *columns = find_columns(run->model, program, &count);
-    put_header(out, columns, count);
-    for (int64_t from = 0; from < set->count && !ferror(out); from += batch.live) {
-        batch.live = set->count - from < program->batch ? set->count - from : program->batch;
-        batch.examples = set->examples + from;
-        run_hyper(run, "count", (double)batch.live);
-        batch_run(&batch, run->team);
-        for (int64_t i = 0; i < batch.live; i++)
-            put_row(out, run, columns, count, i, set->examples[from + i]);
-    }
+    Spread spread = {0};
+    for (int i = 0; i < count; i++)
+        spread.width += column_numbers(&columns[i])->count;
+    size_t numbers = (size_t)set->count * (size_t)spread.width;
+    spread.mean = io_alloc(numbers, sizeof *spread.mean);
+    spread.squares = io_alloc(numbers, sizeof *spread.squares);
+    bool ok = predict_all(run, set, paths, npaths, program, columns, count, &spread, fault);
+    if (ok) put_header(out, columns, count, sampled);
+    for (int64_t i = 0; ok && i < set->count && !ferror(out); i++)
+        put_row(out, columns, count, &spread, i, set->examples[i], sampled);
+    free(spread.mean);
+    free(spread.squares);
     free(columns);
-    batch_free(&batch);
-    return true;
+    return ok;
 }
 
 /* What to predict: a file, a set by name, or the first there is of test, validation, train. */
@@ -180,15 +264,33 @@ static bool choose_examples(Run *run, Set *set, Fault *fault) {
     return true;
 }
 
+enum { MOST_WEIGHTS = 64 };
+
+/* "a,b" in place; a file of that whole name is one. */
+static int split_paths(char *list, const char **paths) {
+    int count = 0;
+    paths[count++] = list;
+    if (io_exists(list)) return count;
+    for (char *at = list; (at = strchr(at, ',')) && count < MOST_WEIGHTS;) {
+        *at++ = '\0';
+        paths[count++] = at;
+    }
+    return count;
+}
+
 static bool predict(Run *run, Fault *fault) {
-    const char *path = run->options->output;
+    const char *path = run->options->output, *paths[MOST_WEIGHTS];
+    char *list = io_format("%s", weights_path(run));
+    int npaths = split_paths(list, paths);
     Set set = {0};
-    if (!load_weights(run, fault) || !choose_examples(run, &set, fault)) return false;
+    for (int p = npaths - 1; p >= 0; p--) /* all of them are tried before anything is printed */
+        if (!load_weights(run, paths[p], fault)) return false;
+    if (!choose_examples(run, &set, fault)) return false;
     char *temporary = path ? io_format("%s.tmp", path) : NULL;
     FILE *out = path ? fopen(temporary, "w") : stdout;
     if (!out)
         return fault_set(fault, GR_FAILED, "%s: cannot be written: %s", path, strerror(errno));
-    bool ok = predict_set(run, &set, out, fault);
+    bool ok = predict_set(run, &set, paths, npaths, out, fault);
     bool bad = fflush(out) != 0 || ferror(out);
     int error = errno;
     if (path) {
@@ -201,6 +303,7 @@ static bool predict(Run *run, Fault *fault) {
         ok = fault_set(fault, GR_FAILED, "%s: the predictions could not be written whole: %s",
                        path ? path : "standard output",
                        error == ENOSPC ? "the disk is full" : strerror(error));
+    free(list);
     if (run->options->input) {
         free(set.examples);
         data_close(set.data);

@@ -24,8 +24,10 @@ bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Faul
     *run = (Run){.model = model, .options = options, .team = team};
     run->places = (DataPlaces){model->source_dir, options->data, getenv("GRADUS_DATA")};
     run->seed = options->has_seed ? options->seed : model->seed;
-    run->best_path = io_format("%s%s%s.safetensors", *slash ? out : "", slash, model->name);
-    run->last_path = io_format("%s%s%s.last.safetensors", *slash ? out : "", slash, model->name);
+    /* a training with a name keeps its weights under it: others of the model have files of theirs */
+    const char *name = model->train_name && *model->train_name ? model->train_name : model->name;
+    run->best_path = io_format("%s%s%s.safetensors", *slash ? out : "", slash, name);
+    run->last_path = io_format("%s%s%s.last.safetensors", *slash ? out : "", slash, name);
     run->sources = io_alloc((size_t)model->nsources, sizeof *run->sources);
     run->sets = io_alloc((size_t)model->nsets, sizeof *run->sets);
     run->mem = team_memory(model->memory);
@@ -47,6 +49,12 @@ void run_close(Run *run) {
         data_close(&run->sources[i]);
     for (int i = 0; i < run->model->nsets; i++)
         free(run->sets[i].examples);
+    for (int i = 0; i < run->ntotals; i++)
+        free(run->totals[i].values);
+    for (int i = 0; i < run->ntables; i++)
+        free(run->tables[i].values);
+    free(run->totals);
+    free(run->tables);
     free(run->sources);
     free(run->sets);
     free(run->best_path);
@@ -104,17 +112,14 @@ void run_plain(Run *run, const GrProgram *program) {
     team_run(run->team, &work);
 }
 
-typedef void TakeChunk(Run *run, const GrProgram *program, int64_t from, int64_t live,
-                       void *context);
-
-/* Runs a program over `examples` in order, in chunks; `take` (may be NULL) looks at each chunk. */
-static bool run_over(Run *run, const GrProgram *program, const Data *data, const uint32_t *examples,
-                     int64_t count, TakeChunk *take, void *context, Fault *fault) {
+bool run_over(Run *run, const GrProgram *program, const Set *set, const uint32_t *presented,
+              TakeChunk *take, void *context, Fault *fault) {
     Batch batch;
-    bool ok = batch_bind(&batch, run->model, program, run->mem, data, fault);
-    for (int64_t from = 0; ok && from < count; from += batch.live) {
-        batch.live = count - from < program->batch ? count - from : program->batch;
-        batch.examples = examples + from;
+    bool ok = batch_bind(&batch, run->model, program, run->mem, set->data, fault);
+    batch.presented = presented;
+    for (int64_t from = 0; ok && from < set->count; from += batch.live) {
+        batch.live = set->count - from < program->batch ? set->count - from : program->batch;
+        batch.examples = set->examples + from;
         run_hyper(run, "count", (double)batch.live);
         batch_run(&batch, run->team);
         if (take) take(run, program, from, batch.live, context);
@@ -125,36 +130,20 @@ static bool run_over(Run *run, const GrProgram *program, const Data *data, const
 
 /* ---- Data */
 
-typedef struct Splitting {
-    const GrBuffer *result;
-    uint8_t *belongs;
-} Splitting;
-
-static void take_split(Run *run, const GrProgram *program, int64_t from, int64_t live,
-                       void *context) {
-    (void)program;
-    Splitting *splitting = context;
-    for (int64_t i = 0; i < live; i++)
-        splitting->belongs[from + i] = run_value(run, splitting->result, i, 0) != 0;
-}
-
-static bool split_set(void *context, const GrProgram *program, Data *data, uint8_t *belongs,
+static bool split_set(void *context, const GrProgram *program, const Set *from, uint8_t *belongs,
                       Fault *fault) {
-    Splitting splitting = {run_result(program, "split"), belongs};
-    if (!splitting.result)
-        return fault_set(fault, GR_FAILED, "program '%s' has no result 'split'", program->name);
-    uint32_t *all = io_alloc((size_t)data->count, sizeof *all);
-    for (int64_t i = 0; i < data->count; i++)
-        all[i] = (uint32_t)i;
+    double *split = io_alloc((size_t)from->count, sizeof *split);
     /* What is held out is the file's business: another --seed trains on the same examples. */
     Run *run = context;
     uint64_t seed = run->seed;
     run->seed = run->model->seed;
     run_settings(run);
-    bool ok = run_over(context, program, data, all, data->count, take_split, &splitting, fault);
+    bool ok = order_ask(run, program, from, NULL, "split", split, fault);
+    for (int64_t i = 0; ok && i < from->count; i++)
+        belongs[from->examples[i]] = split[i] != 0;
     run->seed = seed;
     run_settings(run);
-    free(all);
+    free(split);
     return ok;
 }
 
@@ -174,6 +163,8 @@ bool run_read_data(Run *run, const char *name, Fault *fault) {
         if (!name || !strcmp(name, model->sets[i].name)) mark_sources(model, i, wanted);
     for (int i = 0; i < model->nsources && ok; i++)
         if (wanted[i]) ok = data_open(&model->sources[i], &run->places, &run->sources[i], fault);
+    for (int i = 0; i < model->nsources && ok; i++)
+        if (wanted[i]) order_prepare(run, &run->sources[i]);
     free(wanted);
     ok = ok && sets_make(model, run->sources, run->sets, split_set, run, fault);
     const Set *train = run_set(run, "train");
@@ -200,7 +191,11 @@ bool run_init(Run *run, Fault *fault) {
     for (int i = 0; i < run->model->nprograms; i++) {
         const GrProgram *fit = &run->model->programs[i];
         if (fit->kind != GR_FIT || !train) continue;
-        if (!run_over(run, fit, train->data, train->examples, train->count, NULL, NULL, fault))
+        if (!fit->ninputs) { /* made of fitted values alone: once, not batch by batch */
+            run_plain(run, fit);
+            continue;
+        }
+        if (!run_over(run, fit, train, NULL, NULL, NULL, fault))
             return false;
     }
     return true;
@@ -214,10 +209,11 @@ static void take_sums(Run *run, const GrProgram *program, int64_t from, int64_t 
     double *sums = context;
     for (int r = 0; r < program->nresults; r++) {
         const GrBuffer *result = &program->results[r];
-        if (!result->per_example || result->rank) continue;
+        if (result->rank) continue; /* a loss of parameters alone is shared */
         for (int64_t i = 0; i < live; i++)
             sums[r] += run_value(run, result, i, 0);
     }
+    totals_take(run, program);
 }
 
 bool evaluate(Run *run, const Set *set, Metrics *metrics, Fault *fault) {
@@ -226,12 +222,13 @@ bool evaluate(Run *run, const Set *set, Metrics *metrics, Fault *fault) {
         return fault_set(fault, GR_FAILED, "model '%s' has no training, so nothing to evaluate",
                          run->model->name);
     double *sums = io_alloc((size_t)program->nresults, sizeof *sums);
-    bool ok = run_over(run, program, set->data, set->examples, set->count, take_sums, sums, fault);
+    totals_clear(run);
+    bool ok = run_over(run, program, set, NULL, take_sums, sums, fault);
     for (int r = 0; ok && r < program->nresults; r++)
-        if (program->results[r].per_example && !program->results[r].rank)
+        if (!program->results[r].rank)
             metrics_put(metrics, set->name, program->results[r].name, sums[r] / (double)set->count);
     free(sums);
-    return ok;
+    return ok && totals_finish(run, set, metrics, fault);
 }
 
 const double *metrics_find(const Metrics *metrics, const char *set, const char *name) {

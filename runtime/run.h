@@ -20,15 +20,24 @@ typedef struct Setting {
 
 typedef struct Options {
     int64_t epochs, steps; /* 0: as the model says */
+    int64_t samples;       /* predictions with draws, 0: one without */
     int threads;           /* 0: found out */
+    bool follow;
     bool has_seed, resume, no_progress, quiet, verbose, profile;
     uint64_t seed;
-    const char *resume_file, *data, *weights, *log, *out, *input, *output, *set_name;
+    const char *resume_file, *data, *weights, *log, *out, *input, *output, *set_name, *only;
     Setting settings[MOST_SETTINGS];
     int nsettings;
     int argc;
     char **argv;
 } Options;
+
+/* Numbers of a whole set by name: totals, and metrics that are no single number. */
+typedef struct Table {
+    const char *set, *name;
+    const GrBuffer *shape;
+    double *values;
+} Table;
 
 typedef struct Run {
     const GrModel *model;
@@ -41,6 +50,8 @@ typedef struct Run {
     int64_t data_count; /* examples of the training split */
     uint64_t seed;
     char *best_path, *last_path; /* weights files */
+    Table *totals, *tables;
+    int ntotals, ntables;
 } Run;
 
 /* Memory, fills, seed and settings. Reads no data. */
@@ -53,6 +64,12 @@ const GrProgram *run_program(const Run *run, GrProgramKind kind); /* the first o
 const Set *run_set(const Run *run, const char *name);             /* NULL where absent */
 void run_hyper(Run *run, const char *name, double value);
 void run_settings(Run *run); /* seed and --set, again after memory was copied back */
+typedef void TakeChunk(Run *run, const GrProgram *program, int64_t from, int64_t live,
+                       void *context);
+/* Runs a program over a set's examples in order, in chunks; `take` (may be NULL) looks at each.
+ * presented: by position in the source, what draws see of each example; NULL: 0. */
+bool run_over(Run *run, const GrProgram *program, const Set *set, const uint32_t *presented,
+              TakeChunk *take, void *context, Fault *fault);
 /* A program without examples: init, epoch. */
 void run_plain(Run *run, const GrProgram *program);
 /* init, then the fits over the training split. */
@@ -75,6 +92,12 @@ void metrics_put(Metrics *metrics, const char *set, const char *name, double val
 /* "validation loss 0.041 error_rate 0.0112" */
 void metrics_print(FILE *out, const Metrics *metrics, const char *set);
 
+/* Metrics of the whole set: before an evaluation, after each chunk, and in the end. */
+void totals_clear(Run *run);
+void totals_take(Run *run, const GrProgram *program);
+bool totals_finish(Run *run, const Set *set, Metrics *metrics, Fault *fault);
+void tables_print(FILE *out, const Run *run, const char *set);
+
 /* ---- Where training stands; a checkpoint holds it. */
 typedef struct Progress {
     int64_t step, epoch, position; /* updates done; epochs done; examples done in this epoch */
@@ -83,6 +106,8 @@ typedef struct Progress {
     int64_t loss_count;
     uint32_t *presented; /* [source's examples] */
     int64_t npresented;
+    double *losses; /* by position too: the last loss seen, NAN before; NULL: nobody asks */
+    double *known;  /* as they were when this epoch began */
     bool has_best;
     double best_value;
     int64_t best_epoch, best_step;
@@ -93,13 +118,59 @@ typedef struct Progress {
 /* The leaves in `mem` under their names, and what says where they come from. */
 bool checkpoint_write_best(const Run *run, const Progress *progress, const char *mem, Fault *fault);
 bool checkpoint_write_last(const Run *run, const Progress *progress, const char *mem, Fault *fault);
+/* The --set values that a file was trained with, where they are not given now: before data are read,
+ * whose division they may decide. */
+bool checkpoint_settings(Run *run, const char *path, Fault *fault);
 /* Leaves of a file into mem; all or nothing. Either kind of file. */
 bool checkpoint_load(Run *run, const char *path, Fault *fault);
 /* Leaves, progress, seed and settings. Options given now win over those recorded. */
 bool checkpoint_resume(Run *run, const char *path, Progress *progress, Fault *fault);
 
-/* ---- Shuffled order: a function of seed, epoch and count alone. */
+/* ---- load.c: what the training starts from, after init. */
+bool load_start(Run *run, Fault *fault);
+/* The named leaves of a file into mem; all or nothing. */
+bool checkpoint_take(Run *run, const char *path, const char *const *leaves, int count,
+                     Fault *fault);
+
+/* ---- after.c: once after training, on the weights in memory. */
+bool after_wanted(const Run *run);
+bool after_training(Run *run, Fault *fault);
+
+/* ---- The order of an epoch: positions in the source. whole: a batch holds all examples. */
+bool order_make(Run *run, const Set *train, const Progress *progress, bool whole, uint32_t *order,
+                Fault *fault);
+/* Its parts: shuffled positions 0 .. count - 1; positions drawn by weight, shuffled; how many (of the
+ * same group) have a smaller key; the value that a part `level` of all lies below. */
 void order_shuffle(uint32_t *order, int64_t count, uint64_t seed, uint32_t epoch);
+void order_sample(uint32_t *order, const double *weight, int64_t count, uint64_t seed,
+                  uint32_t epoch);
+void order_rank(double *rank, const double *key, const double *group, int64_t count);
+double order_quantile(double level, const double *value, int64_t count);
+/* A result of a program for each example of a set, its ranks and quantiles found first. */
+bool order_ask(Run *run, const GrProgram *program, const Set *set, const uint32_t *presented,
+               const char *result, double *values, Fault *fault);
+void order_prepare(const Run *run, Data *data); /* makes room for what programs ask */
+/* An example drawn twice into a batch is presented twice: how often each came in it before. again:
+ * room for a batch where examples are drawn, else NULL (order_room). */
+uint32_t *order_room(const Run *run, int64_t batch);
+void order_again(const Batch *batch, uint32_t *presented, uint32_t *again);
+/* Has no update of an epoch of `count` examples one example where the model normalizes over them?
+ * count 0: of this update alone. */
+bool order_enough(const GrModel *model, int64_t batch, int64_t count, Fault *fault);
+
+/* ---- Sizes of batches. */
+typedef struct Course {
+    const GrModel *model;
+    int64_t planned, count; /* examples of an update at most, of the training set */
+} Course;
+/* Examples in an update, of which the first is number 1. */
+int64_t course_size(const Course *course, int64_t step, int64_t epoch);
+/* Updates and examples of an epoch that begins after `done` updates. */
+int64_t course_epoch(const Course *course, int64_t done, int64_t epoch, int64_t *usable);
+/* Updates done before the epoch of which `position` examples have been taken after `step` updates. */
+int64_t course_begun(const Course *course, int64_t step, int64_t position, int64_t epoch);
+/* Updates in so many epochs, or until `most` of them are done; how many epochs that takes. */
+int64_t course_walk(const Course *course, int64_t epochs, int64_t most, int64_t *taken);
 
 /* ---- What the user sees. */
 typedef struct Bar {
@@ -115,18 +186,30 @@ void bar_clear(Bar *bar);
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void complain(const Fault *fault);
 
+/* The next state that is a single number, from leaf *at on; false where there is none. */
+typedef struct Number {
+    const char *name;
+    double value;
+    int bytes;
+} Number;
+bool numbers_next(const Run *run, int *at, Number *out);
+void numbers_tell(const Run *run); /* all of them, a line each */
+
 typedef struct Log {
+    const Run *run;
     FILE *file;
     const char *path;
 } Log;
 bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault);
 void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes);
-void log_epoch(Log *log, const Progress *progress, double seconds, double examples_per_second);
+void log_epoch(Log *log, const Run *run, const Progress *progress, double seconds,
+               double examples_per_second);
 void log_stop(Log *log, const Progress *progress, const char *reason);
 bool log_close(Log *log, Fault *fault);
 
 /* ---- Verbs; each gives an exit code. */
 int verb_train(Run *run);
+int verb_follow(Run *run); /* of train --follow */
 int verb_eval(Run *run);
 int verb_predict(Run *run);
 int verb_info(const GrModel *model, const Options *options); /* needs no memory */

@@ -17,10 +17,12 @@ static const char *const ending_names[] = {"",         "finished", "stop rule", 
 typedef struct Training {
     Run *run;
     const GrProgram *step, *after; /* after: of an epoch, or NULL */
-    const GrBuffer *loss;
+    const GrBuffer *loss, *each_loss; /* each_loss: of each example, or NULL */
     const Set *train, *chooser; /* chooser: whose metric chooses the best weights, or NULL */
     Batch batch;
-    uint32_t *order;
+    uint32_t *order, *again; /* again: see batch.h; NULL where no example comes twice */
+    bool warned;
+    Course course;
     int64_t steps_per_epoch, usable, epochs;
     Progress progress;
     Progress safe; /* at the start of this epoch, for when it diverges */
@@ -64,28 +66,39 @@ static bool find_parts(Training *t) {
     if (!t->chooser && (t->chooser = run_set(run, "test")) && !run->options->quiet)
         warn("there is no validation set: the best weights are chosen by the test set, so its "
              "numbers flatter");
-    int64_t batch = t->step->batch;
-    t->steps_per_epoch = (t->train->count + (model->last_drop ? 0 : batch - 1)) / batch;
-    t->usable = model->last_drop ? t->steps_per_epoch * batch : t->train->count;
-    if (!t->steps_per_epoch)
+    t->course = (Course){model, t->step->batch, t->train->count};
+    if (model->batch_all && t->train->count > t->step->batch)
         return fault_set(t->fault, GR_BAD_DATA,
-                         "the training set has %lld examples, fewer than a batch of %lld, and "
-                         "last = \"drop\" leaves none: take a smaller batch",
-                         (long long)t->train->count, (long long)batch);
+                         "batch = all was compiled for %d examples, the training set has %lld: "
+                         "compile the model again",
+                         t->step->batch, (long long)t->train->count);
     return true;
+}
+
+/* This epoch's updates, from wherever in it training stands. */
+static bool plan_epoch(Training *t) {
+    const Progress *progress = &t->progress;
+    int64_t done = course_begun(&t->course, progress->step, progress->position, progress->epoch);
+    t->steps_per_epoch = course_epoch(&t->course, done, progress->epoch, &t->usable);
+    if (t->steps_per_epoch) return true;
+    return fault_set(t->fault, GR_BAD_DATA,
+                     "the training set has %lld examples, fewer than a batch of %lld, and "
+                     "last = \"drop\" leaves none: take a smaller batch",
+                     (long long)t->train->count,
+                     (long long)course_size(&t->course, done + 1, progress->epoch));
 }
 
 /* How many updates in all: asked for, else recorded, else the model's. */
 static int64_t total_steps(const Training *t) {
     const Options *options = t->run->options;
     const GrModel *model = t->run->model;
-    int64_t by_epochs = options->epochs * t->steps_per_epoch;
+    int64_t taken, by_epochs = course_walk(&t->course, options->epochs, INT64_MAX / 2, &taken);
     if (options->epochs && options->steps)
         return options->steps < by_epochs ? options->steps : by_epochs;
     if (options->steps) return options->steps;
     if (options->epochs) return by_epochs;
     if (t->progress.total) return t->progress.total;
-    return model->steps ? model->steps : model->epochs * t->steps_per_epoch;
+    return model->steps ? model->steps : course_walk(&t->course, model->epochs, INT64_MAX / 2, &taken);
 }
 
 static void set_metrics(Training *t) {
@@ -106,8 +119,16 @@ static bool start_weights(Training *t) {
     progress->presented = io_alloc((size_t)progress->npresented, sizeof(uint32_t));
     t->safe.presented = io_alloc((size_t)progress->npresented, sizeof(uint32_t));
     progress->best = io_alloc(persistent, 1);
+    if ((t->each_loss = run_result(t->step, "example.loss"))) {
+        size_t count = (size_t)progress->npresented;
+        progress->losses = io_alloc(count, sizeof(double));
+        progress->known = io_alloc(count, sizeof(double));
+        for (size_t i = 0; i < count; i++)
+            progress->losses[i] = progress->known[i] = NAN;
+    }
     t->safe_leaves = io_alloc(persistent, 1);
-    if (!options->resume && !options->weights) return run_init(run, t->fault);
+    if (!options->resume && !options->weights)
+        return run_init(run, t->fault) && load_start(run, t->fault);
     if (!options->resume) return checkpoint_load(run, options->weights, t->fault);
     const char *path = options->resume_file ? options->resume_file : run->last_path;
     if (!checkpoint_resume(run, path, progress, t->fault)) return false;
@@ -140,6 +161,7 @@ static void keep_safe(Training *t) {
     memcpy(presented, t->progress.presented, (size_t)t->progress.npresented * sizeof *presented);
     t->safe = t->progress;
     t->safe.presented = presented;
+    t->safe.losses = t->progress.known; /* as this epoch begins */
 }
 
 static bool leaves_finite(const Run *run) {
@@ -184,13 +206,22 @@ static void set_hypers(Training *t, int64_t live) {
     run_hyper(run, "count", (double)live);
 }
 
+static void keep_losses(Training *t) {
+    if (!t->progress.losses) return;
+    for (int64_t i = 0; i < t->batch.live; i++)
+        t->progress.losses[t->batch.examples[i]] = run_value(t->run, t->each_loss, i, 0);
+}
+
 static Ending one_step(Training *t) {
     Run *run = t->run;
     Progress *progress = &t->progress;
-    int64_t left = t->usable - progress->position;
-    t->batch.live = left < t->step->batch ? left : t->step->batch;
+    int64_t left = t->usable - progress->position,
+            size = course_size(&t->course, progress->step + 1, progress->epoch);
+    t->batch.live = left < size ? left : size;
     t->batch.examples = t->order + progress->position;
+    if (!order_enough(run->model, t->batch.live, 0, t->fault)) return FAILED;
     set_hypers(t, t->batch.live);
+    order_again(&t->batch, progress->presented, t->again);
     batch_run(&t->batch, run->team);
     double loss = run_value(run, t->loss, 0, 0);
     progress->step++;
@@ -198,21 +229,28 @@ static Ending one_step(Training *t) {
     if (!isfinite(loss)) return DIVERGED;
     for (int64_t i = 0; i < t->batch.live; i++)
         progress->presented[t->batch.examples[i]]++;
+    keep_losses(t);
     progress->position += t->batch.live;
     progress->loss_sum += loss * (double)t->batch.live;
     progress->loss_count += t->batch.live;
     t->examples += t->batch.live;
     t->epoch_examples += t->batch.live;
     bar_show(&t->bar, progress, t->epochs,
-             (progress->position + t->step->batch - 1) / t->step->batch, t->steps_per_epoch,
+             (progress->position + size - 1) / size, t->steps_per_epoch,
              t->examples);
     return caught ? INTERRUPTED : progress->step >= progress->total ? FINISHED : GOING;
 }
 
-static void make_order(Training *t) {
-    order_shuffle(t->order, t->train->count, t->run->seed, (uint32_t)t->progress.epoch);
-    for (int64_t i = 0; i < t->train->count; i++)
-        t->order[i] = t->train->examples[t->order[i]];
+static bool make_order(Training *t) {
+    Progress *progress = &t->progress;
+    bool whole = course_size(&t->course, progress->step + 1, progress->epoch) >= t->train->count;
+    if (progress->known && !progress->position)
+        memcpy(progress->known, progress->losses,
+               (size_t)progress->npresented * sizeof *progress->known);
+    if (whole && run_program(t->run, GR_ORDER) && !t->warned && !t->run->options->quiet)
+        warn("the order of examples has no effect: a batch holds all of them");
+    t->warned |= whole;
+    return order_make(t->run, t->train, progress, whole, t->order, t->fault);
 }
 
 static bool wants_train_metrics(const GrModel *model) {
@@ -246,7 +284,7 @@ static bool evaluate_sets(Training *t) {
 static void tell_epoch(Training *t) {
     const Progress *progress = &t->progress;
     double seconds = io_now() - t->epoch_start;
-    log_epoch(&t->log, progress, seconds, (double)t->epoch_examples / seconds);
+    log_epoch(&t->log, t->run, progress, seconds, (double)t->epoch_examples / seconds);
     if (t->run->options->quiet) return;
     printf("epoch %lld/%lld  loss %.5g", (long long)progress->epoch + 1, (long long)t->epochs,
            progress->loss_sum / (double)progress->loss_count);
@@ -282,7 +320,8 @@ static Ending end_epoch(Training *t, Ending ending) {
 
 static Ending one_epoch(Training *t) {
     Ending ending = GOING;
-    make_order(t);
+    if (!plan_epoch(t)) return FAILED;
+    if (!make_order(t)) return FAILED;
     keep_safe(t);
     t->epoch_start = io_now();
     t->epoch_examples = 0;
@@ -326,6 +365,27 @@ static void tell_diverged(const Training *t) {
                 t->progress.has_best ? t->run->best_path : "");
 }
 
+/* What is done once, on the weights that are kept; their numbers are taken anew. */
+static bool keep(Training *t) {
+    Run *run = t->run;
+    Progress *progress = &t->progress;
+    size_t size = (size_t)run->model->persistent;
+    if (!after_wanted(run)) return true;
+    if (!progress->has_best) return after_training(run, t->fault);
+    char *last = io_alloc(size, 1);
+    memcpy(last, run->mem, size);
+    memcpy(run->mem, progress->best, size);
+    bool ok = after_training(run, t->fault);
+    for (int i = 0; ok && i < run->model->nsets; i++) {
+        const Set *set = run_set(run, run->model->sets[i].name);
+        if (set && set != t->train) ok = evaluate(run, set, &progress->best_metrics, t->fault);
+    }
+    memcpy(progress->best, run->mem, size);
+    memcpy(run->mem, last, size);
+    free(last);
+    return ok;
+}
+
 static bool finish(Training *t, Ending ending) {
     Progress *progress = &t->progress;
     bool in_epoch = progress->position > 0 && ending == FINISHED;
@@ -333,6 +393,7 @@ static bool finish(Training *t, Ending ending) {
         tell_diverged(t);
         return !t->safe.step || save(t, t->safe_leaves, &t->safe, false);
     }
+    if (ending != INTERRUPTED && !keep(t)) return false;
     if (in_epoch) { /* `last` was written before the evaluation */
         const char *mem = progress->has_best ? progress->best : t->run->mem;
         return checkpoint_write_best(t->run, progress, mem, t->fault);
@@ -346,6 +407,7 @@ static void tell_end(const Training *t, Ending ending) {
     if (run->options->quiet || ending == DIVERGED) return;
     if (ending == STOPPED)
         printf("stopped by its rule after epoch %lld\n", (long long)progress->epoch);
+    if (run->options->verbose) numbers_tell(run);
     if (progress->has_best) {
         printf("best: epoch %lld", (long long)progress->best_epoch);
         for (int i = 0; i < run->model->nsets; i++) {
@@ -377,16 +439,31 @@ static Ending train(Training *t) {
     return ending;
 }
 
+/* What `--set` said when training began holds for its data too. */
+static bool resumed_settings(const Training *t) {
+    const Options *options = t->run->options;
+    const char *path = options->resume_file ? options->resume_file : t->run->last_path;
+    return !options->resume || checkpoint_settings(t->run, path, t->fault);
+}
+
 static int run_training(Training *t) {
     Run *run = t->run;
     const char *out = run->options->out && *run->options->out ? run->options->out : ".";
     if (!io_make_folder(out, t->fault) || !io_check_folder(out, t->fault) ||
-        !run_read_data(run, NULL, t->fault) || !find_parts(t) || !start_weights(t) ||
+        !resumed_settings(t) || !run_read_data(run, NULL, t->fault) || !find_parts(t) || !start_weights(t) ||
         !batch_bind(&t->batch, run->model, t->step, run->mem, t->train->data, t->fault))
         return t->fault->code;
     Progress *progress = &t->progress;
+    if (!plan_epoch(t)) return t->fault->code;
     progress->total = total_steps(t);
-    t->epochs = (progress->total + t->steps_per_epoch - 1) / t->steps_per_epoch;
+    course_walk(&t->course, INT64_MAX / 2, progress->total, &t->epochs);
+    bool by_step = run->model->stages_by_step;
+    for (int i = 0; !by_step && i < (run->model->nstages ? run->model->nstages : 1); i++)
+        if (!order_enough(run->model, course_size(&t->course, 1, i ? run->model->stages[i].from : 0),
+                          t->train->count, t->fault))
+            return t->fault->code;
+    t->again = order_room(run, t->step->batch);
+    t->batch.again = t->again;
     t->batch.presented = progress->presented;
     t->order = io_alloc((size_t)t->train->count, sizeof *t->order);
     if (!log_open(&t->log, run, progress->step, t->fault)) return t->fault->code;
@@ -407,12 +484,16 @@ static int run_training(Training *t) {
 }
 
 int verb_train(Run *run) {
+    if (run->options->follow) return verb_follow(run);
     Fault fault = {0};
     Training t = {.run = run, .fault = &fault};
     int code = run_training(&t);
     if (fault.code) complain(&fault);
     batch_free(&t.batch);
     free(t.order);
+    free(t.again);
+    free(t.progress.losses);
+    free(t.progress.known);
     free(t.progress.presented);
     free(t.safe.presented);
     free(t.progress.best);

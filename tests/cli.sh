@@ -50,6 +50,22 @@ expect "check: a column that the file has not" 5 "has no column 'arms'" "$gradus
 expect "doc: the library" 0 "relu" "$gradus" doc
 expect "doc: one def" 0 "def relu" "$gradus" doc relu
 expect "doc: a name misspelt" 1 "did you mean 'relu'" "$gradus" doc rleu
+expect "doc: the formula and the source" 0 "w' = w + v'" "$gradus" doc nesterov
+expect "doc: sections" 0 "Optimizers (stdlib/optimizer.gr)" "$gradus" doc
+expect "doc: the lecture's spelling" 1 "did you mean 'nesterov'" "$gradus" doc Nestorov
+expect "doc: and another one" 1 "did you mean 'adadelta'" "$gradus" doc Adadelata
+printf 'model m(x[2]) -> y[1] { x -> dense(1) -> LeakyReLU }\n' >"$here/spelt.gr"
+expect "check: another library's spelling" 1 'did you mean `leaky_relu`' "$gradus" check "$here/spelt.gr"
+printf 'def f(x, a = 0.01) = if x > 0 then a * x else x\nmodel m(x[2]) -> y[1] { x -> dense(1) -> f }\n' >"$here/slide.gr"
+expect "check: branches exchanged" 0 "W0401" "$gradus" check "$here/slide.gr"
+printf '## Example: f at [1, -1] gives [2, -2]\ndef f(x) = 3 * x\n' >"$here/example.gr"
+expect "test: an example that does not hold" 4 "element 0 is 3" "$gradus" test "$here/example.gr"
+printf '## Example: f at [2, -1] gives [6, -3]\n## Example: optimizer = g(0.1)\ndef f(x) = 3 * x\ndef g(w, g, lr) {\n  w'"'"' = w - lr * g\n}\n' >"$here/example.gr"
+expect "test: examples that hold" 0 "2 passed, 0 failed" "$gradus" test "$here/example.gr"
+printf '## Example: f on [3]\ndef f(x) = sqrt(x)\n' >"$here/example.gr"
+expect "test: an example without a number" 4 "nan" "$gradus" test "$here/example.gr"
+printf 'case sigmoid on [1]\nexamples 1\nleaf x 1 1\nleaf weight 1 1\nstep 1 y 1 0.7310585787\n' >"$here/off.txt"
+expect "parity: a difference in the tenth digit" 4 "1 differ" "$BUILD/gradus-parity" "$here/off.txt"
 expect "explain" 0 "E0101" "$gradus" explain E0101
 expect "explain: no such code" 2 "there is no code" "$gradus" explain E9999
 expect "a pass that is none" 1 "there is no pass" "$gradus" dump --stop=nothing "$here/model.gr"
@@ -73,6 +89,10 @@ expect "fmt" 0 "" "$gradus" fmt "$here/untidy.gr"
 expect "fmt: twice is as once" 0 "" "$gradus" fmt --check "$here/untidy.gr"
 printf 'model  m(x[2]) -> y[1] {\n\n  x -> dense(1)\n}\n' | cmp - "$here/untidy.gr" >"$own/log" 2>&1
 verdict $? "cli: fmt writes what it should" "$own/log"
+
+cmake --install "$BUILD" --prefix "$own/prefix" >"$own/log" 2>&1
+verdict $? "cli: installs under a prefix" "$own/log"
+expect "an installed compiler finds its runtime" 0 "" env -u GRADUS_RUNTIME "$own/prefix/bin/gradus" build "$here/model.gr" -o "$here/installed"
 
 # 20 ms are promised for --help; the median of 9, with room for a busy machine under --sanitize.
 if [ -z "${SANITIZE:-}" ]; then

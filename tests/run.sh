@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal cli promise bits train llvm house (tests/job.sh has one function each).
+# Kinds: unit golden errors data equal counts parity examples cli promise bits train llvm house (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 ROOT=$(pwd)
@@ -48,19 +48,22 @@ jobs() {
     slow=$([ -n "$fast$sanitize" ] || echo 1)
     if [ -n "$slow" ]; then
         for file in examples/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
-        echo "bits tests/bits/model.gr"
+        for file in tests/bits/*.gr; do echo "bits $file"; done
     else
         echo "train examples/digits/digits.gr"
     fi
     for file in "$BUILD"/unit-*; do [ ! -x "$file" ] || echo "unit $file"; done
     for file in tests/errors/*.gr; do [ ! -f "$file" ] || echo "errors $file"; done
     for file in tests/errors/data/*/; do [ ! -f "$file/expect" ] || echo "data $file"; done
+    for file in tests/parity/*.txt; do [ ! -f "$file" ] || echo "parity $file"; done
+    echo "counts examples/lecture/09-optimizers/bowl.gr"
     echo "promise all"
     echo "cli all"
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
     for file in stdlib/*.gr examples/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
+    for file in stdlib/*.gr; do echo "examples $file"; done
     echo "house all"
     # The fast set takes every sixth application of the list.
     grep -v '^#' tests/equal/defs.txt | grep . | awk -v every="$([ -n "$slow" ] && echo 1 || echo 6)" \

@@ -113,6 +113,7 @@ typedef struct Place {
     int64_t fixed;         /* in elements */
     LLVMValueRef inside;   /* i1 or <16 x i1>; NULL: always */
     bool lanes;            /* lanes are not where a vector load would find them: gather */
+    int64_t stride;        /* elements from lane to lane, by the affine parts */
 } Place;
 
 static void place_guarded(Emitter *e, const Scalar *read, int m, int64_t step, const Pos *pos,
@@ -145,6 +146,7 @@ static void place_affine(Emitter *e, const Ix *ix, int64_t step, const Pos *pos,
         }
         bool lanes = e->mode == CARRY_DIM && term->dim == e->kernel->lane_axis;
         place->fixed += term->coef * step * pos->off[term->dim] * (lanes ? LANES : 1);
+        place->stride += lanes ? term->coef * step : 0;
         LLVMValueRef base = e->dim[term->dim];
         if (!base) bug("dimension %d has no value in kernel %d", term->dim, e->kernel->number);
         place->variable = add_ix(e, place->variable, scale_ix(e, base, term->coef * step));
@@ -160,6 +162,7 @@ static bool place_merged(Emitter *e, const Ix *ix, int64_t step, const Pos *pos,
     if (dim != kernel->rank - 1) return true;
     bool lanes = e->mode == CARRY_DIM && axis == kernel->lane_axis;
     place->fixed += step * pos->off[axis] * (lanes ? LANES : 1);
+    place->stride += lanes ? step : 0;
     place->variable = add_ix(e, place->variable, scale_ix(e, e->dim[axis], step));
     return true;
 }
@@ -180,6 +183,8 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
             place_guarded(e, read, m, step, pos, &place);
         step *= node->extent[m];
     }
+    if (place.lanes && place.stride) /* one coordinate is computed by lane, another lies along them */
+        place.variable = add_ix(e, place.variable, scale_ix(e, emit_iota(e), place.stride));
     return place;
 }
 
@@ -218,14 +223,20 @@ static LLVMValueRef gather(Emitter *e, LLVMValueRef base, LLVMValueRef at, LLVMT
     return result;
 }
 
+/* Lanes past a tail may name any element: there they name the last one. */
+static LLVMValueRef within(Emitter *e, const Node *node, LLVMValueRef at) {
+    if (e->mode != CARRY_DIM || !emit_is_vector(at)) return at;
+    LLVMValueRef last = emit_splat(e, emit_i64(e, node_count(node) - 1));
+    LLVMValueRef over = LLVMBuildICmp(e->builder, LLVMIntUGT, at, last, ""); /* below 0 is huge */
+    return LLVMBuildSelect(e->builder, over, last, at, "");
+}
+
 static LLVMValueRef load_strided(Emitter *e, LLVMValueRef base, const Place *place, int64_t stride,
                                  const Scalar *read, LLVMTypeRef type, int bytes) {
     LLVMValueRef at = add_ix(e, place->variable, emit_i64(e, place->fixed));
     at = add_ix(e, emit_splat(e, at),
                 LLVMBuildMul(e->builder, emit_iota(e), emit_splat(e, emit_i64(e, stride)), ""));
-    LLVMValueRef last = emit_splat(e, emit_i64(e, node_count(read->node) - 1));
-    LLVMValueRef over = LLVMBuildICmp(e->builder, LLVMIntSGT, at, last, ""); /* past a tail */
-    return gather(e, base, LLVMBuildSelect(e->builder, over, last, at, ""), type, bytes, false);
+    return gather(e, base, within(e, read->node, at), type, bytes, false);
 }
 
 /* Bytes from the base of the buffer; `unit` is the distance of two elements. */
@@ -249,7 +260,7 @@ static LLVMValueRef load_lanes(Emitter *e, const Scalar *read, const Buffer *buf
 /* In a sum over the examples one by one: this example's element, or sixteen elements of it. */
 static LLVMValueRef load_example(Emitter *e, const Scalar *read, const Place *place, const Pos *pos,
                                  LLVMTypeRef type, int64_t stride) {
-    const Buffer *turned = map_get(&e->program->of_node_transposed, read->node);
+    const Buffer *turned = map_get(&e->program->of_node_transposed, node_value(read->node));
     if (e->mode == CARRY_DIM && stride != 0) {
         int bytes = turned->bytes;
         LLVMValueRef base = emit_buffer(e, turned, pos->block);
@@ -272,9 +283,10 @@ static LLVMValueRef load_shared(Emitter *e, const Scalar *read, const Buffer *bu
                                 int64_t stride) {
     int bytes = buffer->bytes;
     LLVMValueRef base = emit_buffer(e, buffer, pos->block);
-    if (place->lanes)
-        return gather(e, base, add_ix(e, place->variable, emit_i64(e, place->fixed)), type, bytes,
-                      false);
+    if (place->lanes) {
+        LLVMValueRef at = add_ix(e, place->variable, emit_i64(e, place->fixed));
+        return gather(e, base, within(e, read->node, at), type, bytes, false);
+    }
     if (e->mode == CARRY_DIM && stride != 0 && stride != 1)
         return load_strided(e, base, place, stride, read, type, bytes);
     LLVMTypeRef loaded = e->mode == CARRY_DIM && stride == 1 ? emit_vector(type) : type;

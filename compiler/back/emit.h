@@ -9,6 +9,7 @@
 #include <llvm-c/Core.h>
 
 enum { MAX_TILE = 64 };
+#define CALL_PREFIX "gr_call_" /* functions of the runtime that generated code calls */
 
 /* One element of a tile: offsets from the tile's first element along each dimension (in lanes along
  * the lane dimension) and along the blocks. */
@@ -119,5 +120,6 @@ LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name);
 enum { SHARES = 5040 };
 
 /* table.c: phases and gr_model */
-void emit_model(Emitter *e, const BackOptions *options);
+/* The table of a training; `next`: that of the next one, or NULL. The first is `gr_model`. */
+LLVMValueRef emit_model(Emitter *e, const BackOptions *options, LLVMValueRef next, bool first);
 #endif

@@ -176,7 +176,7 @@ static bool run_command(char *const *argv) {
 
 /* cc is used as linker only: the object, the runtime, and static zlib and OpenMP. */
 static bool link_output(Arena *arena, const BackOptions *options, const char *object,
-                        const char *output) {
+                        const char *output, bool calls) {
     const char *cc = getenv("CC"), *extra = getenv("GRADUS_LDFLAGS");
     if (!cc || !*cc)
         cc = options->target && strncmp(options->target, "aarch64", 7) == 0
@@ -192,6 +192,7 @@ static bool link_output(Arena *arena, const BackOptions *options, const char *ob
     if (options->emit == EMIT_LIB) {
         VEC_PUSH(arena, argv, "-shared");
         VEC_PUSH(arena, argv, (char *)(uintptr_t)object);
+        if (calls && options->runtime) VEC_PUSH(arena, argv, (char *)(uintptr_t)options->runtime);
     } else {
         for (int i = 0; i < LENGTH(exe); i++)
             VEC_PUSH(arena, argv, (char *)(uintptr_t)exe[i]);
@@ -201,6 +202,17 @@ static bool link_output(Arena *arena, const BackOptions *options, const char *ob
         VEC_PUSH(arena, argv, flag);
     VEC_PUSH(arena, argv, NULL);
     return run_command(argv.at);
+}
+
+/* A library takes from the runtime what it calls, and nothing where it calls nothing. */
+static bool module_calls(LLVMModuleRef module) {
+    for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
+        size_t length;
+        if (LLVMIsDeclaration(f) &&
+            !strncmp(LLVMGetValueName2(f, &length), CALL_PREFIX, strlen(CALL_PREFIX)))
+            return true;
+    }
+    return false;
 }
 
 static bool emit_object(LLVMModuleRef module, const Target *target, const char *path) {
@@ -229,7 +241,7 @@ static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *targe
         ok = false;
     } else if (ok) {
         const char *made = arena_printf(arena, "%s.%d.tmp", path, (int)getpid());
-        ok = link_output(arena, options, object, made);
+        ok = link_output(arena, options, object, made, module_calls(module));
         if (ok && rename(made, path)) {
             diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
             ok = false;
@@ -258,23 +270,35 @@ static bool write_text(LLVMModuleRef module, const Target *target, const BackOpt
     return ok;
 }
 
+/* Each training with its own plan, the last one first: a table points to the next. */
+static LLVMValueRef emit_units(Arena *arena, Unit *unit, bool first, const Target *target,
+                               const BackOptions *options, LLVMContextRef context,
+                               LLVMModuleRef module) {
+    LLVMValueRef next = NULL;
+    if (unit->next) next = emit_units(arena, unit->next, false, target, options, context, module);
+    double clock = seconds();
+    PlanTarget constants = plan_target(target, options);
+    Plan *plan = plan_make(arena, unit, &constants);
+    report(options, "plan", clock);
+    Emitter *emitter = NEW(arena, Emitter);
+    emit_init(emitter, plan, context, module);
+    LLVMValueRef table = emit_model(emitter, options, next, first);
+    LLVMDisposeBuilder(emitter->builder);
+    return table;
+}
+
 bool back_build(Unit *unit, const BackOptions *options) {
     Target target = {0};
     if (!target_open(&target, options)) return false;
     double clock = seconds();
     Arena *arena = arena_new();
-    PlanTarget constants = plan_target(&target, options);
-    Plan *plan = plan_make(arena, unit, &constants);
-    clock = report(options, "plan", clock);
     LLVMContextRef context = LLVMContextCreate();
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext(unit->model, context);
     LLVMSetTarget(module, target.triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(target.machine);
     LLVMSetModuleDataLayout(module, layout);
     LLVMDisposeTargetData(layout);
-    Emitter *emitter = NEW(arena, Emitter);
-    emit_init(emitter, plan, context, module);
-    emit_model(emitter, options);
+    emit_units(arena, unit, true, &target, options, context, module);
     mark_functions(context, module, &target);
     clock = report(options, "emission", clock);
     char *fault = NULL;
@@ -287,7 +311,6 @@ bool back_build(Unit *unit, const BackOptions *options) {
     if (ok)
         ok = text ? write_text(module, &target, options)
                   : write_binary(arena, module, &target, options);
-    LLVMDisposeBuilder(emitter->builder);
     LLVMDisposeModule(module);
     LLVMContextDispose(context);
     target_close(&target);

@@ -189,7 +189,7 @@ static void loops(Emitter *e, const Tile *tile, int dim, LLVMValueRef *sums, LLV
     Bounds bounds = {emit_i64(e, 0), emit_i64(e, extent)};
     bool clipped = clip(e, tile, dim, &bounds);
     int step = dim == last && !clipped ? unroll(e, tile, extent) : 1;
-    if (step == extent) { /* written out, or a single step */
+    if (step == extent && !clipped) { /* written out, or a single step */
         e->dim[dim] = emit_i64(e, 0);
         for (int u = 0; u < step && dim == last; u++)
             emit_body(e, tile, dim, u, sums, where);

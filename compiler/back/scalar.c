@@ -142,9 +142,10 @@ LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos) {
         value = emit_index(e, s, pos);
         break;
     case SC_READ: {
-        Kernel *home = map_get(&e->program->kernel_of, s->node);
-        if (home == e->kernel)
-            value = memo_get(e, s->node, pos_hash(pos, ~0u, true));
+        Node *node = node_value(s->node);
+        Kernel *home = map_get(&e->program->kernel_of, node);
+        if (home == e->kernel && !plan_carried(e->program, home, s))
+            value = memo_get(e, node, pos_hash(pos, ~0u, true));
         else
             value = emit_read(e, s, pos);
         if (!value) bug("%%%u is read in kernel %d before it is made", s->node->id, home->number);

@@ -147,7 +147,7 @@ static void along(Space *space, int i) {
 static void order_axes(Space *space) {
     const Kernel *kernel = space->e->kernel;
     if (kernel->kind == KERNEL_UNITS && kernel->split >= 0) space->axis[space->n++] = kernel->split;
-    for (int d = 0; d < kernel->axes; d++)
+    for (int d = kernel->group ? 1 : 0; d < kernel->axes; d++)
         if (kernel->kind != KERNEL_UNITS || d != kernel->split) space->axis[space->n++] = d;
     if (kernel->kind == KERNEL_UNITS && kernel->per_example) space->axis[space->n++] = BLOCKS;
     for (int i = 0; i <= MAX_DIMS; i++)
@@ -209,6 +209,38 @@ static void emit_copy(Emitter *e) {
     loop_end(e, &loop);
 }
 
+/* The runtime's function for all results at once; where the table says, in float64. */
+static void emit_call(Emitter *e) {
+    const Kernel *kernel = e->kernel;
+    const Node *node = kernel->calls.at[0];
+    LLVMTypeRef type[CALL_RESULTS + CALL_OPERANDS + CALL_EXTENTS];
+    LLVMValueRef arg[LENGTH(type)];
+    unsigned n = 0;
+    for (int i = 0; i < call_info[node->call].results; i++, n++) {
+        type[n] = e->ptr;
+        arg[n] = LLVMConstNull(e->ptr);
+        for (int k = 0; k < kernel->calls.len; k++)
+            if (kernel->calls.at[k]->result == i)
+                arg[n] = emit_buffer(e, plan_buffer(e->plan, e->program, kernel->calls.at[k]), 0);
+    }
+    for (int i = 0; i < call_info[node->call].operands; i++, n++) {
+        const Buffer *operand = plan_buffer(e->plan, e->program, node->operand[i]);
+        if (!operand || operand->bytes != 8) bug("an operand of a call is not float64");
+        type[n] = e->ptr;
+        arg[n] = emit_buffer(e, operand, 0);
+    }
+    int64_t extent[CALL_EXTENTS];
+    for (int i = 0, count = call_extents(node, extent); i < count; i++, n++) {
+        type[n] = e->i64;
+        arg[n] = emit_i64(e, extent[i]);
+    }
+    const char *name = arena_printf(e->arena, CALL_PREFIX "%s", call_info[node->call].text);
+    LLVMTypeRef signature = LLVMFunctionType(e->nothing, type, n, false);
+    LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
+    if (!function) function = LLVMAddFunction(e->module, name, signature);
+    LLVMBuildCall2(e->builder, signature, function, arg, n, "");
+}
+
 static void alias_scopes(Emitter *e) {
     LLVMMetadataRef text = LLVMMDStringInContext2(e->context, "gradus", 6);
     LLVMMetadataRef domain = LLVMMDNodeInContext2(e->context, &text, 1);
@@ -218,8 +250,8 @@ static void alias_scopes(Emitter *e) {
     e->alias_read = LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, &scope, 1));
 }
 
-/* void kernel(mem, scratch, blocks, from, to): BLOCKS kernels run block `from`, UNITS kernels their
- * shares from..to, SERIAL ones all. */
+/* void kernel(mem, scratch, blocks, from, to): BLOCKS kernels run block `from` (step `to` of it, in a
+ * recurrence), UNITS kernels their shares from..to, SERIAL ones all. */
 LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
     LLVMTypeRef parameters[5] = {e->ptr, e->ptr, e->i64, e->i64, e->i64};
     LLVMTypeRef type = LLVMFunctionType(e->nothing, parameters, 5, false);
@@ -238,6 +270,7 @@ LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
     e->tail = 0;
     e->nclipped = 0;
     memset(e->dim, 0, sizeof e->dim);
+    if (kernel->group) e->dim[0] = e->to;
     alias_scopes(e);
     e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
     LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e->context, e->function, "start");
@@ -248,6 +281,8 @@ LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
         mine = when_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, e->from, emit_i64(e, 0), ""));
     if (kernel->transpose) {
         emit_transpose(e, kernel->transpose);
+    } else if (kernel->calls.len) {
+        emit_call(e);
     } else if (kernel->copy_to) {
         emit_copy(e);
     } else {

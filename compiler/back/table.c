@@ -117,8 +117,22 @@ static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
         loop = loop_begin(e, arg[3], arg[4], 1);
         arg[3] = loop.index;
     }
-    for (int k = 0; k < n; k++)
-        LLVMBuildCall2(e->builder, type, kernels[k], arg, 5, "");
+    for (int k = 0; k < n;) {
+        const ScanGroup *group = phase->kernels.at[k]->group;
+        LLVMValueRef end = arg[4];
+        Loop steps = {0};
+        if (group) {
+            steps = loop_begin(e, emit_i64(e, 0), emit_i64(e, group->extent), 1);
+            arg[4] = group->direction > 0 ? steps.index
+                                          : LLVMBuildSub(e->builder, emit_i64(e, group->extent - 1),
+                                                         steps.index, "");
+        }
+        do
+            LLVMBuildCall2(e->builder, type, kernels[k++], arg, 5, "");
+        while (group && k < n && phase->kernels.at[k]->group == group);
+        if (group) loop_end(e, &steps);
+        arg[4] = end;
+    }
     if (phase->kind == KERNEL_BLOCKS) loop_end(e, &loop);
     LLVMBuildRetVoid(e->builder);
     return e->function;
@@ -183,7 +197,9 @@ static void put_results(Emitter *e, Row *row) {
 static const int program_kind[PROGRAM_KINDS] = {
     [PROGRAM_SPLIT] = GR_SPLIT, [PROGRAM_FIT] = GR_FIT,   [PROGRAM_INIT] = GR_INIT,
     [PROGRAM_STEP] = GR_STEP,   [PROGRAM_EVAL] = GR_EVAL, [PROGRAM_PREDICT] = GR_PREDICT,
-    [PROGRAM_EPOCH] = GR_EPOCH};
+    [PROGRAM_EPOCH] = GR_EPOCH, [PROGRAM_ORDER] = GR_ORDER,
+    [PROGRAM_SUMS] = GR_SUMS,   [PROGRAM_METRIC] = GR_METRIC,
+    [PROGRAM_AFTER] = GR_AFTER, [PROGRAM_KEPT] = GR_KEPT, [PROGRAM_SAMPLE] = GR_SAMPLE};
 
 static void put_programs(Emitter *e, Row *model) {
     ValueList rows = {0};
@@ -348,7 +364,30 @@ static void put_model_inputs(Emitter *e, Row *model) {
     put_names(e, model, names, n);
 }
 
-void emit_model(Emitter *e, const BackOptions *options) {
+static void put_stages(Emitter *e, Row *model, const TrainConfig *config) {
+    ValueList rows = {0};
+    for (int i = 0; i < config->stages.len; i++) {
+        Row row = {.n = 0};
+        put_i64(e, &row, config->stages.at[i].from);
+        put_i64(e, &row, config->stages.at[i].size);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+    }
+    put_array(e, model, &rows, "stages");
+}
+
+static void put_loads(Emitter *e, Row *model, const TrainConfig *config) {
+    ValueList rows = {0};
+    for (int i = 0; i < config->loads.len; i++) {
+        Row row = {.n = 0};
+        put_text(e, &row, config->loads.at[i].file);
+        put_names(e, &row, config->loads.at[i].leaves.at, config->loads.at[i].leaves.len);
+        VEC_PUSH(e->arena, rows, row_value(e, &row));
+    }
+    put_array(e, model, &rows, "loads");
+}
+
+LLVMValueRef emit_model(Emitter *e, const BackOptions *options, LLVMValueRef next,
+                        bool first) {
     const Unit *unit = e->plan->unit;
     const TrainConfig *config = &unit->config;
     Row row = {.n = 0};
@@ -384,8 +423,16 @@ void emit_model(Emitter *e, const BackOptions *options) {
     put_i32(e, &row, config->has_stop);
     put_text(e, &row, config->best);
     put_i64(e, &row, learned);
+    put_stages(e, &row, config);
+    put_i32(e, &row, config->stages_by_step);
+    put_i32(e, &row, config->batch_all);
+    put_i32(e, &row, config->wants_two ? 2 : 1);
+    put_loads(e, &row, config);
+    put(&row, next ? next : LLVMConstNull(e->ptr));
     LLVMValueRef table = row_value(e, &row);
-    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(table), "gr_model");
+    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(table), first ? "gr_model" : "gr_next");
     LLVMSetInitializer(global, table);
     LLVMSetGlobalConstant(global, true);
+    if (!first) LLVMSetLinkage(global, LLVMInternalLinkage);
+    return global;
 }

@@ -3,6 +3,7 @@
  * Needs the arena. Names live as long as the process.
  * Does not know what a name stands for; not safe for several threads. */
 #include "base.h"
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +75,12 @@ Name name_printf(const char *format, ...) {
 
 enum { LONGEST = 63 };
 
-/* Edit distance with adjacent transpositions (optimal string alignment). */
+static bool differ(char a, char b) {
+    return tolower((unsigned char)a) != tolower((unsigned char)b);
+}
+
+/* Edit distance with adjacent transpositions (optimal string alignment), blind to case: names are
+ * written in titles and other libraries as `Name` and `NAME`. */
 static int distance(const char *a, const char *b) {
     int m = (int)strlen(a), n = (int)strlen(b);
     int rows[3][LONGEST + 1];
@@ -84,10 +90,11 @@ static int distance(const char *a, const char *b) {
         int *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
         row[0] = i;
         for (int j = 1; j <= n; j++) {
-            int best = above[j - 1] + (a[i - 1] != b[j - 1]);
+            int best = above[j - 1] + differ(a[i - 1], b[j - 1]);
             if (above[j] + 1 < best) best = above[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            bool swapped =
+                i > 1 && j > 1 && !differ(a[i - 1], b[j - 2]) && !differ(a[i - 2], b[j - 1]);
             if (swapped && above2[j - 2] + 1 < best) best = above2[j - 2] + 1;
             row[j] = best;
         }

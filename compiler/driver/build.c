@@ -44,7 +44,8 @@ int verb_build(Arena *arena, const Options *options) {
                  .path = options->files[0],
                  .only = options->only,
                  .stop = options->stop};
-    if (!stages_run(&work, STAGE_PASS)) return EXIT_DIAGNOSED;
+    if (!stages_run(&work, STAGE_PASS) || (!options->stop && !stages_others(&work)))
+        return EXIT_DIAGNOSED;
     if (options->stop) {
         graph_print(stdout, work.unit);
         return EXIT_OK;
@@ -152,6 +153,7 @@ static uint64_t cache_key(const Work *work, const BackOptions *back) {
     for (int i = 0; i < LENGTH(words); i++)
         hash = hash_text(hash, words[i]);
     hash = hash_stamp(hash_stamp(hash, "/proc/self/exe"), back->runtime);
+    hash = hash_bytes(hash, &work->unit->config.batch, sizeof work->unit->config.batch);
     for (int i = 0; i < work->unit->sources.len; i++)
         if (work->unit->sources.at[i].embed)
             hash = hash_stamp(hash, arena_printf(work->arena, "%s/%s", work->unit->model_dir,
@@ -193,7 +195,7 @@ int verb_run(Arena *arena, const Options *options) {
     back.output = arena_printf(arena, "%s/%s", folder, stem_of(arena, work.path));
     if (access(back.output, X_OK) != 0) {
         if (!make_folders(arena, folder) || !stages_run(&work, STAGE_PASS) ||
-            !back_build(work.unit, &back))
+            !stages_others(&work) || !back_build(work.unit, &back))
             return EXIT_DIAGNOSED;
     }
     int count = 0;

@@ -100,7 +100,7 @@ static void table_print(const RowList *rows) {
     }
 }
 
-static void layers_collect(Arena *arena, const Unit *unit, RowList *rows) {
+static double layers_collect(Arena *arena, const Unit *unit, RowList *rows) {
     Map seen;
     map_init(&seen, arena);
     double flops = 0;
@@ -127,6 +127,7 @@ static void layers_collect(Arena *arena, const Unit *unit, RowList *rows) {
         total += node_count(unit->params.at[i]);
     VEC_PUSH(arena, *rows,
              (Row){{"total", "", "", grouped(arena, total), quantity(arena, flops, "", 1000)}});
+    return flops;
 }
 
 static void training_print(Arena *arena, const Unit *unit) {
@@ -138,6 +139,11 @@ static void training_print(Arena *arena, const Unit *unit) {
     else
         printf("training: batch %" PRId64 ", %" PRId64 " epochs, seed %" PRIu64 "\n", c->batch,
                c->epochs, c->seed);
+    if (c->batch_all) printf("note: batch = all: the whole training set in every update\n");
+    for (int i = 0; i < c->stages.len && i < 8; i++)
+        printf("%s%" PRId64 " from %s %" PRId64 "%s", i ? ", " : "note: the batch is ",
+               c->stages.at[i].size, c->stages_by_step ? "step" : "epoch", c->stages.at[i].from,
+               i == c->stages.len - 1 ? "\n" : i == 7 ? ", …\n" : "");
     int64_t lanes = (c->batch + 15) / 16 * 16;
     if (lanes != c->batch)
         printf("note: a batch of %" PRId64 " runs as %" PRId64
@@ -154,6 +160,38 @@ static void training_print(Arena *arena, const Unit *unit) {
     printf("%s", first ? "" : "\n");
 }
 
+/* ---- Draws: where each example has its own for every weight, they cost more than the layers */
+static bool draws_own(const Scalar *s) {
+    if (!s) return false;
+    if (s->kind == SC_DRAW && !s->shared) return true;
+    for (int i = 0; s->kind == SC_OP && i < 3; i++)
+        if (draws_own(s->arg[i])) return true;
+    return false;
+}
+
+static void draws_print(Arena *arena, const Unit *unit, double flops) {
+    enum { EACH = 90 }; /* as many floating-point operations cost what one draw does */
+    const Program *step = unit_program(unit, "step");
+    double all = 0, most = 0;
+    Name name = NULL;
+    NodeList nodes = {0};
+    if (step) nodes = program_nodes(arena, step);
+    for (int i = 0; i < nodes.len; i++) {
+        const Node *node = nodes.at[i];
+        if (node->kind != NODE_COMP || !draws_own(node->body)) continue;
+        double count = (double)node_count(node) * (double)node_terms(node);
+        all += count;
+        if (count <= most) continue;
+        most = count;
+        name = node->name;
+    }
+    if (all * EACH <= flops) return;
+    printf("note: %s random numbers for each example of a step%s%s%s: about %.0f times the "
+           "arithmetic of its forward pass\n",
+           grouped(arena, (int64_t)all), name ? ", most of them in `" : "", name ? name : "",
+           name ? "`" : "", all * EACH / flops);
+}
+
 static int check_file(Arena *arena, const Options *options, const char *path) {
     Work work = {.arena = arena, .options = options, .path = path, .only = options->only};
     if (!stages_run(&work, STAGE_ELAB)) return EXIT_DIAGNOSED;
@@ -161,10 +199,11 @@ static int check_file(Arena *arena, const Options *options, const char *path) {
     printf("%s: model %s%s%s\n", path, unit->model ? unit->model : "(none)",
            unit->train_name ? ", training " : "", unit->train_name ? unit->train_name : "");
     RowList rows = {0};
-    layers_collect(arena, unit, &rows); /* before the passes: the rows hold elaboration's nodes */
+    double flops = layers_collect(arena, unit, &rows); /* before the passes: the rows hold elaboration's nodes */
     if (!stages_run(&work, STAGE_PASS)) return EXIT_DIAGNOSED;
     table_print(&rows);
     training_print(arena, unit);
+    draws_print(arena, unit, flops);
     BackOptions back;
     int64_t persistent = 0, total = 0;
     if (!options_back(options, arena, EMIT_OBJ, &back)) return EXIT_DIAGNOSED;

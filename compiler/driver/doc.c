@@ -36,6 +36,41 @@ static bool documented(const Decl *decl) {
     return decl->name && (decl->kind == DECL_DEF || decl->kind == DECL_MODEL);
 }
 
+/* What a file holds, from the comment at its head: "Losses of an output y against its target t". */
+static const char *title_of(Arena *arena, const Source *source) {
+    const char *at = source ? source->text : "";
+    while (at[0] == '#' && at[1] != '#') {
+        const char *text = at + 1 + strspn(at + 1, " ");
+        size_t length = strcspn(text, "\n");
+        if (strncmp(text, "SPDX", 4) != 0) {
+            size_t end = strcspn(text, ":.\n");
+            return arena_copy(arena, text, end);
+        }
+        at = text + length + (text[length] == '\n');
+    }
+    return NULL;
+}
+
+/* The def as it stands in its file: its line, and those that follow up to one that is no part of
+ * it. */
+static void source_show(const Decl *decl) {
+    const Source *source = source_get(decl->at.file);
+    if (!source || decl->at.from >= source->length) return;
+    const char *at = source->text + decl->at.from;
+    while (at > source->text && at[-1] != '\n')
+        at--;
+    bool block = false;
+    for (int line = 0; *at; line++) {
+        size_t length = strcspn(at, "\n");
+        bool inside = line == 0 || at[0] == ' ' || at[0] == '\t' || (block && length == 0);
+        if (!inside && at[0] != '}') break;
+        printf("    %.*s\n", (int)length, at);
+        block = length > 0 ? at[length - 1] == '{' || (block && at[0] != '}') : block;
+        if (at[0] == '}') break;
+        at += length + (at[length] == '\n');
+    }
+}
+
 static void doc_list(Arena *arena, const Module *module) {
     uint32_t file = 0;
     for (int i = 0; i < module->decls.len; i++) {
@@ -43,7 +78,8 @@ static void doc_list(Arena *arena, const Module *module) {
         if (!documented(decl)) continue;
         if (decl->at.file != file) {
             const Source *source = source_get(decl->at.file);
-            printf("%s%s\n", file ? "\n" : "", source ? source->path : "");
+            const char *title = title_of(arena, source), *path = source ? source->path : "";
+            printf(title ? "%s%s (%s)\n" : "%s%s%s\n", file ? "\n" : "", title ? title : "", path);
             file = decl->at.file;
         }
         const char *doc = decl->doc ? decl->doc : "";
@@ -65,7 +101,9 @@ static void doc_show(Arena *arena, const Decl *decl) {
         printf("    %.*s\n", (int)length, p);
         p += length + (p[length] == '\n');
     }
-    printf("(%s:%d)\n", source ? source->path : "", line);
+    printf("\n");
+    source_show(decl);
+    printf("\n(%s:%d)\n", source ? source->path : "", line);
 }
 
 int verb_doc(Arena *arena, const Options *options) {

@@ -63,6 +63,8 @@ typedef struct Work { /* one file on its way through the stages */
 } Work;
 /* Runs the stages that are not done yet, `last` included. False where errors were diagnosed. */
 bool stages_run(Work *work, StageId last);
+/* After all stages: the other trainings of the file too, where none was chosen. */
+bool stages_others(Work *work);
 /* True where the path names a file that can be read; diagnoses otherwise. */
 bool file_check(const char *path);
 /* The whole file, NUL-terminated, or NULL where it cannot be read (diagnosed). */
@@ -82,4 +84,7 @@ int verb_new(Arena *arena, const Options *options);
 
 /* ---- headers.c: what data files say of themselves. False where one contradicts the model. */
 bool headers_check(Arena *arena, const Unit *unit, const char *data_dir);
+/* Examples in a source's file; -1 where it is not found or cannot be read. */
+int64_t headers_count(Arena *arena, const Unit *unit, const char *data_dir,
+                      const DataSource *source);
 #endif

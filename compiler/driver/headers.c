@@ -198,6 +198,22 @@ static bool csv_check(Arena *arena, const Unit *unit, const char *data_dir,
     return fine && faults == 0;
 }
 
+int64_t headers_count(Arena *arena, const Unit *unit, const char *data_dir,
+                      const DataSource *source) {
+    const char *path = data_find(arena, unit, data_dir, source->files[0]);
+    gzFile file = path ? gzopen(path, "rb") : NULL;
+    int64_t rank = 0, extent[4] = {0}, rows = -1;
+    CellList cells = {0};
+    if (!file) return -1;
+    if (source->format == FORMAT_IDX)
+        rows = idx_header(file, &rank, extent) ? extent[0] : -1;
+    else
+        while (csv_row(arena, file, &cells)) /* the first row is the header */
+            rows++;
+    gzclose(file);
+    return rows;
+}
+
 bool headers_check(Arena *arena, const Unit *unit, const char *data_dir) {
     bool fine = true;
     for (int i = 0; i < unit->sources.len; i++) {

@@ -36,7 +36,7 @@ static const Option option_table[] = {
      "bits of a number in the executable (default: 32)"},
     {0, "only", KIND_TEXT, "TRAIN", FIELD(only), FOR_UNIT,
      "the training to compile, where the file has several"},
-    {0, "data", KIND_TEXT, "DIR", FIELD(data), FOR_CHECK, "where to look for data files too"},
+    {0, "data", KIND_TEXT, "DIR", FIELD(data), FOR_UNIT, "where to look for data files too"},
     {0, "check", KIND_FLAG, NULL, FIELD(check), FOR_FMT,
      "change nothing; exit code 4 where a file would change"},
     {0, "dump", KIND_TEXT, "PASS|all", FIELD(dump), FOR_CODE,

@@ -79,10 +79,33 @@ static bool stage_load(Work *work) {
     return work->module != NULL;
 }
 
+/* `batch = all`: how many are they? What is held out is not known yet: at most so many. */
+static bool batch_count(Work *work) {
+    Unit *unit = work->unit;
+    for (int i = 0; i < unit->sets.len; i++) {
+        if (strcmp(unit->sets.at[i].name, "train")) continue;
+        const DataSource *source = &unit->sources.at[unit->sets.at[i].source];
+        const char *folder = work->options ? work->options->data : NULL;
+        int64_t count = headers_count(work->arena, unit, folder, source);
+        if (count >= 1) {
+            unit->config.batch = count;
+            return true;
+        }
+        diag_error(source->at, "E0613", "`batch = all`: how many examples has '%s'?",
+                   source->files[0]);
+        diag_help("it was not found beside the model, in --data or in $GRADUS_DATA; or write the "
+                  "number: `batch = 1000`");
+        return false;
+    }
+    diag_error((Span){0}, "E0613", "`batch = all`, but the training names no data");
+    return false;
+}
+
 static bool stage_elab(Work *work) {
     if (!work->unit)
         work->unit = elab_unit(work->arena, work->module, work->only ? name_of(work->only) : NULL);
     if (!work->unit || diag_errors() > 0) return false;
+    if (work->unit->config.batch_all && !batch_count(work)) return false;
     graph_verify(work->unit, 0);
     if (work->elaborated) work->elaborated(work->unit);
     return true;
@@ -124,6 +147,28 @@ static bool stage_pass(Work *work) {
         return false;
     PassState state = {work->options, clock_now(), false};
     pass_run(work->unit, work->stop, pass_done, &state);
+    return true;
+}
+
+/* The other trainings of the file, each a unit of its own in the same executable. */
+bool stages_others(Work *work) {
+    const Module *module = work->module;
+    Unit **end = work->unit ? &work->unit->next : NULL;
+    for (int i = 1; module && end && !work->only && i < module->trains.len; i++) {
+        const Decl *train = module->trains.at[i];
+        if (!train->name || !module->trains.at[0]->name) {
+            diag_error(train->at, "E0506", "a file with several trainings gives each a name");
+            diag_help("write `train NAME of %s on …`", train->model ? train->model : "MODEL");
+            return false;
+        }
+        Work other = *work;
+        other.unit = NULL;
+        other.only = train->name;
+        other.done = STAGE_ELAB;
+        if (!stages_run(&other, STAGE_PASS)) return false;
+        *end = other.unit;
+        end = &other.unit->next;
+    }
     return true;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * `gradus test`: the files' test blocks, one TAP point for each statement.
+ * `gradus test`: the files' test blocks and the examples of their doc comments, one TAP point each.
  * Needs the stages and gradients.c. Trains nothing yet: such statements are skipped and say so. */
 #include "driver.h"
+#include "example.h"
 #include "sample.h"
 #include <string.h>
 
@@ -79,6 +80,14 @@ static void test_statement(TestRun *run, const Module *module, const char *name,
            text_of(run->arena, stmt->at));
 }
 
+static void example_report(const char *def, const char *text, const char *fault, void *context) {
+    TestRun *run = context;
+    point(run, !fault, def, arena_printf(run->arena, "example: %s", text));
+    if (fault) printf("# %s\n", fault);
+    const char *form = run->options->diagnostics; /* a faulty example has reset it */
+    if (form && !strcmp(form, "json")) diag_format(DIAG_JSON);
+}
+
 int verb_test(Arena *arena, const Options *options) {
     TestRun run = {.arena = arena, .options = options};
     printf("TAP version 13\n");
@@ -90,6 +99,7 @@ int verb_test(Arena *arena, const Options *options) {
             point(&run, false, run.path, "reads without errors");
             break; /* errors are counted for the whole run */
         }
+        examples_run(work.module, run.path, example_report, &run);
         for (int k = 0; k < work.module->tests.len; k++) {
             const Decl *test = work.module->tests.at[k];
             for (int n = 0; n < test->body.len; n++)

@@ -32,6 +32,7 @@ static bool written_otherwise(Op op) {
     case OP_OR:
     case OP_NOT:
     case OP_SELECT:
+    case OP_STATED:
         return true;
     default:
         return false;
@@ -45,14 +46,15 @@ static int op_of(const char *name) {
 }
 
 static bool planned(const char *name) {
-    static const char *const names[] = {"eigh", "qr", "rank", "quantile"};
+    static const char *const names[] = {"rank", "quantile"};
     for (int i = 0; i < LENGTH(names); i++)
         if (!strcmp(name, names[i])) return true;
     return false;
 }
 
 bool builtin_known(Name name) {
-    return name && (draw_of(name) >= 0 || op_of(name) >= 0 || planned(name));
+    return name && (draw_of(name) >= 0 || op_of(name) >= 0 || tensor_call_known(name) ||
+                    planned(name));
 }
 
 bool builtin_draws(Name name) {
@@ -108,9 +110,10 @@ static Value *draw_call(Elab *e, int draw, Value **args, int n, Span at) {
 
 Value *builtin_call(Elab *e, Name name, Value **args, int n, Span at) {
     if (planned(name)) {
-        unavailable(e, at, arena_printf(e->arena, "`%s`", name));
+        fail(e, at, "E0591", "`%s` is called with what it looks at, in `order` and in `when`", name);
         return value_error(e);
     }
+    if (tensor_call_known(name)) return tensor_call(e, name, args, n, at);
     Value *number[3];
     int draw = draw_of(name), op = op_of(name), wanted = draw >= 0 ? n : op_info[op].arity;
     if (n != wanted || n > 3) {

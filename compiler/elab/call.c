@@ -211,10 +211,32 @@ Value *apply(Elab *e, Value *def, Value **supplied, int n, Span at, Name path, N
     return v;
 }
 
+/* To an initializer the language itself offers the parameter's shape as a matrix: `rows`, its first
+ * extent, and `columns`, the product of the others. */
+static void offer_shape(Elab *e, Stage *stage, Span at) {
+    double rows = 1, columns = 1;
+    for (int i = 0; i < e->frame->nlhs; i++) {
+        double extent = (double)e->extent[e->frame->lhs[i]];
+        if (i == 0)
+            rows = extent;
+        else
+            columns *= extent;
+    }
+    for (int i = 0; i < 2; i++) {
+        Offer offer = {.name = name_of(i ? "columns" : "rows"), .at = at};
+        bool given = false;
+        for (int k = 0; k < stage->named.len; k++)
+            given = given || stage->named.at[k].name == offer.name;
+        if (given) continue;
+        offer.value = value_const(e, i ? columns : rows, at);
+        offer.value->fixed = true;
+        VEC_PUSH(e->arena, stage->named, offer);
+    }
+}
+
 /* Calling what a local name holds: named arguments are offers, taken by defs that declare them. A
  * number or a tensor stands for itself, so that `init = 0` is an initializer. */
-Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at) {
-    if (def->kind != VAL_DEF) return def;
+static Value *with_offers(Elab *e, Value *def, const Offer *offers, int n) {
     Value *copy = value_new(e, VAL_DEF, def->at);
     *copy = *def;
     memset(&copy->stages, 0, sizeof copy->stages);
@@ -226,7 +248,13 @@ Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at) {
         VEC_PUSH(e->arena, first->named, def->stages.at[0].named.at[i]);
     for (int i = 0; i < n; i++)
         VEC_PUSH(e->arena, first->named, offers[i]);
-    return apply(e, copy, NULL, 0, at, e->scope->path, e->scope->hyper);
+    if (e->mode == MODE_INIT) offer_shape(e, first, def->at);
+    return copy;
+}
+
+Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at) {
+    if (def->kind != VAL_DEF) return def;
+    return apply(e, with_offers(e, def, offers, n), NULL, 0, at, e->scope->path, e->scope->hyper);
 }
 
 /* ---- Call expressions */
@@ -260,13 +288,14 @@ static Value *call_local(Elab *e, const Expr *x, Value *local) {
         return value_error(e);
     }
     if (!args.given.len) return apply_init(e, local, args.named.at, args.named.len, x->at);
-    return apply(e, local, args.given.at, args.given.len, x->at, NULL, NULL);
+    Value *def = with_offers(e, local, args.named.at, args.named.len);
+    return apply(e, def, args.given.at, args.given.len, x->at, NULL, NULL);
 }
 
 static bool constant_args(const Stage *s) {
     for (int i = 0; i < s->given.len; i++) {
         const Value *v = s->given.at[i];
-        if (v->kind == VAL_TENSOR || v->kind == VAL_FAMILY ||
+        if (v->kind == VAL_TENSOR ||
             (v->kind == VAL_NUMBER && v->s->per_example) || (v->kind == VAL_NUMBER && v->s->dims))
             return false;
     }
@@ -277,6 +306,7 @@ Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable) {
     Name name = x->base->kind == EXPR_NAME ? x->base->name : NULL;
     Value *local = name ? find_value(e, name) : NULL;
     if (local) return call_local(e, x, local);
+    if (order_function(name) && !map_has(&e->module->defs, name)) return order_call(e, x);
     Value *base = name && strcmp(name, "none") ? eval(e, x->base) : value_error(e);
     if (base->kind != VAL_DEF) {
         if (!name || base->kind != VAL_ERROR)
@@ -296,7 +326,8 @@ Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable) {
                 fail(e, x->args.at[i].at, "E0401", "`%s` has no named arguments", name);
                 return value_error(e);
             }
-            VEC_PUSH(e->arena, args, eval(e, x->args.at[i].value));
+            const Expr *arg = x->args.at[i].value;
+            VEC_PUSH(e->arena, args, tensor_call_known(name) ? eval_arg(e, arg) : eval(e, arg));
         }
         return builtin_call(e, name, args.at, args.len, x->at);
     }

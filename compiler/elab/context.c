@@ -11,13 +11,13 @@ Elab *elab_new(Arena *arena, const Module *module) {
     e->arena = arena;
     e->module = module;
     e->g = graph_new(arena);
-    e->member = -1;
     e->unit = NEW(arena, Unit);
     e->unit->arena = arena;
     e->unit->graph = e->g;
     Map *maps[] = {&e->params,        &e->states,   &e->fits,   &e->settable,
                    &e->site_names,    &e->ordinals, &e->visits, &e->has_params,
-                   &e->member_values, &e->metrics,  &e->targets};
+                   &e->weight_sums, &e->weights_done, &e->metrics, &e->targets,
+                   &e->tables, &e->settings};
     for (int i = 0; i < LENGTH(maps); i++)
         map_init(maps[i], arena);
     e->scope = scope_new(e, NULL, NULL, NULL);
@@ -117,11 +117,13 @@ Scope *scope_new(Elab *e, const Decl *decl, Name path, Name hyper) {
     map_init(&s->extents, e->arena);
     map_init(&s->draws, e->arena);
     map_init(&s->gone, e->arena);
+    map_init(&s->derivatives, e->arena);
+    map_init(&s->references, e->arena);
     return s;
 }
 
 Frame frame_new(void) {
-    return (Frame){.anon_ok = true, .nanon = -1};
+    return (Frame){.anon_ok = true, .nanon = -1, .time = -1};
 }
 
 Node *hyper_leaf(Elab *e, const char *name) {
@@ -144,21 +146,42 @@ uint32_t hash_place(const char *text) {
 }
 
 /* ---- Hyperparameters that `--set PATH=…` may change */
+typedef struct FindSet {
+    Map seen; /* nodes: an expression may reach one in many ways */
+    bool found;
+} FindSet;
+
 static void find_set(const Scalar *read, void *context) {
+    FindSet *find = context;
     const Node *node = read->node; /* a metric is no choice of the user's either */
-    if (node->kind == NODE_HYPER && (!strncmp(node->name, "set:", 4) || strchr(node->name, '.')))
-        *(bool *)context = true;
-    else if (node->kind == NODE_COMP && node->rank == 0 && node->wide)
-        sc_reads(node->body, find_set, context);
+    if (node->kind == NODE_HYPER && (!strncmp(node->name, "set:", 4) || strchr(node->name, '.'))) {
+        find->found = true;
+    } else if (node->kind == NODE_COMP && node->rank == 0 && node->wide &&
+               !map_has(&find->seen, node)) {
+        map_put(&find->seen, node, NULL);
+        sc_reads(node->body, find_set, find);
+    }
 }
 
-double scalar_at_start(const Scalar *s) {
+static bool has_set(const Scalar *s) {
+    if (!s->reads) return false;
+    FindSet find = {.found = false};
+    Arena *scratch = arena_new();
+    map_init(&find.seen, scratch);
+    sc_reads(s, find_set, &find);
+    arena_free(scratch);
+    return find.found;
+}
+
+/* NaN where it takes more than `steps`: the number is only shown. */
+static double value_at_start(const Scalar *s, int *steps) {
+    if (--*steps < 0) return NAN;
     switch (s->kind) {
     case SC_CONST:
         return s->value;
     case SC_READ:
         if (s->node->kind == NODE_COMP && s->node->rank == 0 && s->node->reduce == RED_NONE)
-            return scalar_at_start(s->node->body);
+            return value_at_start(s->node->body, steps);
         return s->node->kind == NODE_HYPER && !strncmp(s->node->name, "set:", 4) ? NAN
                : s->node->kind == NODE_HYPER && s->node->name == name_of("step") ? 1
                : s->node->kind == NODE_HYPER &&
@@ -168,7 +191,7 @@ double scalar_at_start(const Scalar *s) {
     case SC_OP: {
         double v[3] = {0};
         for (int i = 0; i < op_info[s->op].arity; i++)
-            v[i] = scalar_at_start(s->arg[i]);
+            v[i] = value_at_start(s->arg[i], steps);
         return op_info[s->op].value(v[0], v[1], v[2]);
     }
     default:
@@ -176,13 +199,16 @@ double scalar_at_start(const Scalar *s) {
     }
 }
 
+double scalar_at_start(const Scalar *s) {
+    int steps = 10000;
+    return value_at_start(s, &steps);
+}
+
 Value *settable_value(Elab *e, Value *v, Name path) {
     if (v->kind != VAL_NUMBER || v->truth || v->fixed || !path || v->s->dims ||
         (!v->known && !v->s->wide))
         return v;
-    bool already = false;
-    if (v->s->reads) sc_reads(v->s, find_set, &already);
-    if (already) return v;
+    if (has_set(v->s)) return v;
     const char *name = arena_printf(e->arena, "set:%s", path);
     const Scalar *set = sc_read(e->g, hyper_leaf(e, name), NULL, NULL);
     const Scalar *given = sc_op(e->g, OP_EQ, set, set, NULL); /* not NaN */

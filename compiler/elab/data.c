@@ -34,6 +34,31 @@ static bool bound_name(Elab *e, Name name) {
     return false;
 }
 
+/* `example.NAME` in the training or in the data: a column that is known of each example and is no
+ * input of the model. */
+static bool expr_uses(const Expr *x, Name name) {
+    if (!x) return false;
+    if (x->kind == EXPR_FIELD && x->name == name && x->base->kind == EXPR_NAME &&
+        !strcmp(x->base->name, "example"))
+        return true;
+    for (int i = 0; i < x->args.len; i++)
+        if (expr_uses(x->args.at[i].value, name)) return true;
+    return expr_uses(x->base, name) || expr_uses(x->a, name) || expr_uses(x->b, name) ||
+           expr_uses(x->c, name) || expr_uses(x->outside, name);
+}
+
+static bool column_used(const Elab *e, Name name) {
+    const Decl *decls[] = {e->train, e->data};
+    for (int d = 0; d < LENGTH(decls); d++)
+        for (int i = 0; decls[d] && i < decls[d]->body.len; i++) {
+            const Stmt *s = decls[d]->body.at[i];
+            if (expr_uses(s->value, name)) return true;
+            for (int k = 0; k < s->where.len; k++)
+                if (expr_uses(s->where.at[k]->value, name)) return true;
+        }
+    return false;
+}
+
 static void take_column(Elab *e, DataSource *s, const Arg *a) {
     if (a->value->kind == EXPR_NAME && a->name == name_of("embed")) {
         s->embed = !strcmp(a->value->name, "true");
@@ -43,7 +68,7 @@ static void take_column(Elab *e, DataSource *s, const Arg *a) {
         fail(e, a->at, "E0520", "`%s = \"column\"` names a column of the file", a->name);
         return;
     }
-    if (e->model && !bound_name(e, a->name)) {
+    if (e->model && !bound_name(e, a->name) && !column_used(e, a->name)) {
         VEC(Name) names = {0};
         for (int i = 0; i < e->unit->inputs.len; i++)
             VEC_PUSH(e->arena, names, e->unit->inputs.at[i]->name);
@@ -53,6 +78,7 @@ static void take_column(Elab *e, DataSource *s, const Arg *a) {
                  e->model->name)) {
             Name near = name_nearest(a->name, names.at, (size_t)names.len);
             if (near) fail_help(e, "did you mean `%s`?", near);
+            else fail_help(e, "what is known of an example besides is used as `example.%s`", a->name);
         }
         return;
     }
@@ -102,6 +128,8 @@ static int split_program(Elab *e, Name set, const Expr *condition) {
     e->mode = MODE_SPLIT;
     Scope *outer = e->scope;
     e->scope = scope_new(e, NULL, name_printf("split.%s", set), NULL);
+    for (int i = 0; i < e->settings.slots.len; i++)
+        map_put(&e->scope->values, e->settings.slots.at[i].key, e->settings.slots.at[i].value);
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.anon_ok = false;
     e->frame = &frame;
@@ -113,6 +141,7 @@ static int split_program(Elab *e, Name set, const Expr *condition) {
     const Scalar *s = sc_op(e->g, OP_SELECT, v->s, sc_const(e->g, 1), sc_const(e->g, 0));
     Node *node = graph_map(e->g, 0, NULL, s, NULL, condition->at);
     Program *p = program_new(e, PROGRAM_SPLIT, arena_printf(e->arena, "split:%s", set));
+    order_stages(e, p);
     program_value(e, p, name_of("split"), node);
     return e->unit->programs.len - 1;
 }
@@ -144,7 +173,10 @@ void data_elaborate(Elab *e) {
             Name name = key->targets.len ? key->targets.at[0].name : NULL;
             if (!name || !key->value || (key->value->kind == EXPR_WHEN) != pass) continue;
             if (!known_set(name)) {
-                if (pass == 0 || key->value->kind == EXPR_WHEN)
+                if (key->value->kind == EXPR_NUMBER) {
+                    Value *v = value_const(e, key->value->number, key->value->at);
+                    map_put(&e->settings, name, settable_value(e, v, name));
+                } else if (pass == 0 || key->value->kind == EXPR_WHEN)
                     fail(e, key->targets.at[0].at, "E0501",
                          "a set is `train`, `validation` or `test`, not `%s`", name);
             } else

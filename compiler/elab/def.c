@@ -10,6 +10,7 @@ static Frame statement_frame(Elab *e, const Stmt *stmt) {
     f.anon_ok = true;
     f.nanon = -1;
     f.shared = f.shared || stmt->shared;
+    f.stmt = stmt;
     f.target = f.use = NULL;
     if (stmt->kind == STMT_BIND && stmt->targets.len == 1) {
         f.target = f.use = stmt->targets.at[0].name;
@@ -48,9 +49,13 @@ static bool indexed_value(Elab *e, const Target *target, const Stmt *stmt, int f
     for (int i = 0; i < stmt->where.len; i++)
         bind_infer(e, first, stmt->where.at[i]->value);
     if (!bind_finish(e, first)) return false;
+    if (e->mode == MODE_INIT) f->nlhs = 0; /* one tensor, not one for each element of a parameter */
     for (int i = first; i < e->binds.len; i++)
         for (int k = 0; k < e->binds.at[i].n && f->nlhs < LIVE_DIMS; k++)
             f->lhs[f->nlhs++] = e->binds.at[i].dim[k];
+    f->lhs_target = target;
+    f->lhs_bind = first;
+    f->time = e->binds.len > first && e->binds.at[first].n ? e->binds.at[first].dim[0] : -1;
     e->frame = f;
     run_where(e, stmt);
     Value *v = eval(e, stmt->value);
@@ -100,6 +105,7 @@ Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label) 
         result = indexed_node(e, target, first, v, label);
     e->frame = outer;
     bind_pop(e, first);
+    recur_close(e, target, result);
     return result;
 }
 
@@ -111,11 +117,9 @@ static Value *bind_one(Elab *e, const Stmt *stmt) {
 }
 
 static void run_bind(Elab *e, const Stmt *stmt) {
-    int64_t reads = e->family_reads;
     Value *v = bind_one(e, stmt);
     if (stmt->targets.len == 1) {
         map_put(&e->scope->values, stmt->targets.at[0].name, v);
-        if (e->family_reads > reads) map_put(&e->member_values, v, v);
         e->scope->result = v;
         return;
     }
@@ -134,7 +138,7 @@ static Node *whole_node(Elab *e, const Value *v, Name label, Span at) {
 }
 
 static void run_predict(Elab *e, const Stmt *stmt) {
-    if (e->training || e->mode != MODE_EVAL) return;
+    if (e->training || (e->mode != MODE_EVAL && e->mode != MODE_SAMPLE)) return;
     Value *v = bind_one(e, stmt);
     map_put(&e->scope->values, stmt->targets.at[0].name, v);
     const Decl *decl = e->scope->decl;
@@ -150,7 +154,7 @@ static void run_predict(Elab *e, const Stmt *stmt) {
 }
 
 static void run_stop(Elab *e, const Stmt *stmt) {
-    if (e->mode != MODE_EPOCH) {
+    if (e->mode != MODE_EPOCH && !e->scheduling) {
         fail(e, stmt->at, "E0422", "`stop when` stands in a stop rule: `stop = rule(…)`");
         return;
     }
@@ -164,7 +168,7 @@ static void run_stop(Elab *e, const Stmt *stmt) {
              "`stop when` wants one condition; reduce it over its indices");
         return;
     }
-    VEC_PUSH(e->arena, e->stops, v->s);
+    schedule_stop(e, v->s);
 }
 
 static void run_repeat(Elab *e, const Stmt *stmt) {
@@ -196,6 +200,19 @@ static void run_at(Elab *e, const Stmt *stmt) {
     *place = eval_with(e, stmt->value, statement_frame(e, stmt), NULL);
 }
 
+/* `require condition, "text"`: the fault is the one who uses the def. */
+static void run_require(Elab *e, const Stmt *stmt) {
+    run_where(e, stmt);
+    Frame f = statement_frame(e, stmt), *outer = e->frame;
+    e->frame = &f;
+    Value *v = value_condition(e, eval(e, stmt->value), stmt->value->at);
+    frame_end(e, outer);
+    if (v->kind == VAL_NUMBER && !v->known)
+        fail(e, stmt->value->at, "E0432", "`require` wants what is known at compile time");
+    else if (v->kind == VAL_NUMBER && v->num == 0)
+        fail(e, stmt->at, "E0431", "%s", stmt->text);
+}
+
 void run_body(Elab *e, const StmtList *body) {
     for (int i = 0; i < body->len; i++) {
         const Stmt *s = body->at[i];
@@ -222,6 +239,9 @@ void run_body(Elab *e, const StmtList *body) {
         case STMT_EVALUATE_AT:
             run_at(e, s);
             break;
+        case STMT_REQUIRE:
+            run_require(e, s);
+            break;
         case STMT_STOP_WHEN:
             run_stop(e, s);
             break;
@@ -229,10 +249,10 @@ void run_body(Elab *e, const StmtList *body) {
             run_repeat(e, s);
             break;
         case STMT_AFTER_TRAINING:
-            unavailable(e, s->at, "`after training`");
+            run_after(e, s);
             break;
         case STMT_DERIVATIVE:
-            unavailable(e, s->at, "`derivative`");
+            run_derivative(e, s);
             break;
         default:
             fail(e, s->at, "E0111", "this statement belongs in a test");
@@ -250,7 +270,7 @@ static void outer_lhs(const Frame *caller, Value **args, int n, Frame *f) {
     for (int i = 0; i < n; i++) {
         const Value *v = args[i];
         if (!v) continue;
-        tensor = tensor || v->kind == VAL_TENSOR || v->kind == VAL_FAMILY;
+        tensor = tensor || v->kind == VAL_TENSOR;
         dims |= v->kind == VAL_NUMBER ? v->s->dims : 0;
         for (int k = 0; v->kind == VAL_TENSOR && k < v->npre; k++)
             dims |= ix_dims(v->pre[k]);
@@ -282,6 +302,7 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
             fail(e, e->uses.len ? e->uses.at[0].at : at, "E0430",
                  "`%s` is used inside itself without end", decl->name);
             e->uses.len = uses;
+            e->nuses = USES_AT_MOST + 1; /* one that uses itself twice has 2^depth more to say */
         }
         return value_error(e);
     }
@@ -303,8 +324,10 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
         ok = bind_header(e, p, v, at) && ok;
         VEC_PUSH(e->arena, e->uses, use);
     }
+    if (ok) stated_begin(e, decl);
     if (ok) run_body(e, &decl->body);
     Value *result = ok ? decl_result(e, decl, decl->at) : value_error(e);
+    if (ok && scope->derivatives.slots.len) result = stated_end(e, decl, result);
     e->uses.len--;
     e->scope = outer;
     e->frame = outer_frame;

@@ -19,7 +19,6 @@ typedef enum ValueKind {
     VAL_TENSOR,
     VAL_DEF, /* defs waiting for arguments, in a chain */
     VAL_TUPLE,
-    VAL_FAMILY, /* one tensor for each parameter; stands for that of the current one */
     VAL_EXAMPLE /* `example` */
 } ValueKind;
 
@@ -44,6 +43,7 @@ struct Value {
     bool fixed; /* a number offered by a def (fan_in): no hyperparameter of its own */
     Span at;
     double num;
+    int64_t classes; /* of a number that is one of so many classes; else 0 */
     const Scalar *s;
     Node *node;
     int npre;
@@ -80,7 +80,9 @@ typedef struct Scope {
     const Decl *decl;
     Map values, primed, extents; /* Name -> Value*, Value*, Extents* */
     Map draws;                   /* text of a place -> count */
+    Map derivatives;             /* Name -> Value*[2], argument and what is stated */
     Map gone;                    /* indices that were bound before, for messages */
+    Map references;              /* Name -> Value* of what is read before it is made */
     Name path, hyper;            /* prefixes of parameters and of hyperparameters */
     Value *result;
     int table; /* depth at which uses are rows of the layer table */
@@ -95,8 +97,11 @@ typedef struct Frame {
     Span anon_from;
     Name target;
     bool shared;
+    const Stmt *stmt;      /* whose targets a call of several values names */
     Name use;              /* name of the value that is being made, for paths */
     int uses, with_params; /* defs used in making it, and those with parameters */
+    const Target *lhs_target; /* the binding whose indices are bound, the first of them by */
+    int lhs_bind, time;       /* binds[lhs_bind], as dimension `time`; -1: none */
 } Frame;
 
 typedef struct Use {
@@ -112,18 +117,35 @@ typedef struct ParamRec {
 } ParamRec;
 typedef struct StateRec {
     Node *leaf, *init;
+    bool of_training; /* of an optimizer or a schedule, not of the model */
 } StateRec;
 typedef struct FitRec {
     Node *leaf, *next;
     double start;
     int level;
+    bool once; /* a function of whole tensors: `next` is the value, without examples */
 } FitRec;
 typedef struct Clause { /* a `predict` clause of a loss */
     Name name;
     Node *node, *output; /* output: the first argument of the def it stands in */
 } Clause;
 
-typedef enum Mode { MODE_EVAL, MODE_STEP, MODE_INIT, MODE_UPDATE, MODE_EPOCH, MODE_SPLIT } Mode;
+typedef struct Weights Weights;
+typedef struct SumRec { /* a sum over the evaluated set, and what a batch adds to it */
+    Node *leaf, *part;
+    int level; /* of a sum that needs others: one more than theirs */
+} SumRec;
+typedef enum Mode {
+    MODE_EVAL,
+    MODE_STEP,
+    MODE_INIT,
+    MODE_UPDATE,
+    MODE_EPOCH,
+    MODE_SPLIT,
+    MODE_ORDER,
+    MODE_AFTER, /* as a step, on the weights that are kept */
+    MODE_SAMPLE /* as a prediction, with draws */
+} Mode;
 
 typedef struct Elab {
     Arena *arena;
@@ -148,15 +170,23 @@ typedef struct Elab {
     VEC(StateRec *) state_list;
     VEC(FitRec *) fit_list;
     VEC(Result) updates; /* NEXT of states in this mode */
+    VEC(FitRec *) after_list; /* collected over the training minibatches */
+    bool has_after, in_after;
+    int training_decides; /* > 0: in a branch of an `if` that asks for `training` */
+    bool warned_batch;
+    Map sample_true; /* the names `training` that are true in MODE_SAMPLE */
     VEC(const Scalar *) stops;
+    VEC(Result) epoch_updates; /* NEXT of states after an evaluation */
+    bool scheduling;           /* a hyperparameter is being evaluated */
+    bool looks_at_test;        /* a metric of the test set stands for one of validation */
     VEC(Clause) clauses;
     Map settable;                     /* path -> Hyper* */
     Map site_names, ordinals, visits; /* paths of uses; see name_use */
     Map has_params;                   /* Decl* -> 1 no, 2 yes, 3 being looked at */
-    int member, members;              /* of a family; in_weights: inside a `weights` reduction */
-    bool in_weights;
-    int64_t family_reads;
-    Map member_values; /* Value* that depend on the current member */
+    Weights *weights; /* of the def that is run for each parameter, or NULL */
+    Map weight_sums, weights_done;    /* leaf -> what it stands for; Node -> Node without them */
+    Node *loss;                       /* of the step, for optimizers; NULL where there is none */
+    bool full_batch;                  /* `batch = all` */
     /* the training */
     const Decl *model, *train, *data;
     Scope *model_scope;
@@ -164,6 +194,15 @@ typedef struct Elab {
     Value *look_at, *look_eval; /* the last `at e`, `evaluate at e` of a look ahead */
     Map targets;                /* Param* of an output -> Node* */
     Map metrics;                /* names known to `validation.NAME` */
+    Map tables;                 /* those that are no single number -> their Node */
+    /* what is known of each example, and sums over the evaluated set */
+    Map settings;              /* names of a data block -> Value* */
+    ExprKind order_form;       /* EXPR_ORDER or EXPR_SAMPLE once it was said */
+    bool sampled, keeps_loss;  /* `sample with`; `example.loss` is looked at */
+    int stages;                /* ranks and quantiles so far */
+    VEC(Result) stage_results; /* what those of this program are made from */
+    VEC(SumRec *) sums;
+    bool in_metric;
 } Elab;
 
 /* ---- context.c: messages, dimensions, names */
@@ -243,9 +282,36 @@ Value *eval_read(Elab *e, const Expr *expr);
 Value *eval_reduce(Elab *e, const Expr *expr);
 Value *reduce_data(Elab *e, const Expr *expr, Reduce reduce, const Scalar *body, uint32_t reduced,
                    double terms);
+/* Functions of whole tensors (calls.def), at fit time and in initializers. */
+bool tensor_call_known(Name name);
+Value *tensor_call(Elab *e, Name name, Value **args, int n, Span at);
 double reduce_identity(Reduce reduce);
 uint32_t reduced_dims(const Elab *e, int first);
 int free_dims(const Scalar *s, uint32_t reduced, int *dims);
+
+/* ---- weights.c: reductions over `weights` */
+void weights_begin(Elab *e);  /* a def is going to be run for each of some parameters */
+void weights_member(Elab *e); /* before it is run for the next one */
+bool weights_end(Elab *e);    /* it was run for all; false after an error */
+Node *weights_resolve(Elab *e, Node *node); /* with what reductions over `weights` came to */
+Value *weights_value(Elab *e, Value *v);
+/* Adds this parameter's part, of `terms` terms, to the reduction `x`; gives the whole. */
+Value *weights_add(Elab *e, const Expr *x, Reduce reduce, Value *part, double terms);
+
+/* ---- order.c: the order of examples; `rank` and `quantile` over them */
+void order_elaborate(Elab *e);
+Value *order_form(Elab *e, const Expr *x);            /* `order by`, `sample with` */
+bool order_function(Name name);                       /* rank, quantile */
+Value *order_call(Elab *e, const Expr *x);            /* their calls */
+void order_stages(Elab *e, Program *p);               /* results that they are made from */
+Value *order_weight(Elab *e, Span at);                /* `example.weight` of a sampled order */
+Node *order_plain_loss(Elab *e, Node *loss);          /* the loss without that weight */
+
+/* ---- examples.c: sums over the evaluated set and metrics made of them */
+Value *reduce_examples(Elab *e, const Expr *expr, Reduce reduce, const Scalar *body,
+                       uint32_t reduced, double terms);
+bool examples_metric(Elab *e, Name name, Value *v, Span at); /* false: it is one of each example */
+void examples_programs(Elab *e);
 
 /* ---- call.c, builtin.c */
 Value *eval_call(Elab *e, const Expr *expr, bool delay, bool callable);
@@ -275,6 +341,15 @@ Node *update_fits(Elab *e, const Value *v, const Node *leaf, Span at);
 Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label);
 void unavailable(Elab *e, Span at, const char *what);
 
+/* ---- recur.c: values read at their own earlier index */
+/* A reference to what a binding of this body is going to make; NULL where the name is no such. Faults
+ * are said where `at` is given. */
+Value *recur_find(Elab *e, Name name, Span at);
+/* Is this read of a reference, at these coordinates, one of an earlier index? */
+bool recur_read(Elab *e, const Expr *x, Value *base, const Ix *const *at, Span place);
+/* The binding is made: what was read before stands for it. */
+void recur_close(Elab *e, const Target *target, const Value *v);
+
 /* ---- model.c, train.c, update.c, data.c, program.c */
 bool model_inputs_make(Elab *e);
 /* Runs the model on `inputs`; its outputs and names in e->model_outputs, e->model_scope. */
@@ -283,12 +358,29 @@ Node *target_leaf(Elab *e, const Param *output);
 Value *model_call(Elab *e, const Decl *decl, Value **args, Span at);
 const Stmt *train_key(const Elab *e, const char *key);
 void train_config(Elab *e);
+void train_batch(Elab *e);
 void train_programs(Elab *e);
 Scope *train_scope(Elab *e);
 Value *train_value(Elab *e, const Stmt *stmt, Name label);
 Node *train_loss(Elab *e); /* per example, rank 0; NULL after an error */
 void train_metrics(Elab *e, Program *program);
 void train_epoch(Elab *e);
+/* ---- load.c */
+void train_load(Elab *e);
+bool path_selected(const char *pattern, const char *path);
+/* ---- after.c, stated.c, sampled.c */
+Value *reduce_batches(Elab *e, const Expr *x, Reduce reduce, const Scalar *body, bool mean);
+void run_after(Elab *e, const Stmt *stmt);
+void after_programs(Elab *e);
+void stated_begin(Elab *e, const Decl *decl);
+void run_derivative(Elab *e, const Stmt *stmt);
+Value *stated_end(Elab *e, const Decl *decl, Value *y); /* y with what was stated */
+void program_sample(Elab *e);
+void program_outputs(Elab *e, ProgramKind kind, const char *name);
+/* ---- schedule.c */
+Value *schedule_callable(Elab *e, const Expr *expr); /* a def with its hyperparameters */
+void schedule_take(Elab *e, int updates); /* e->updates from there on are of the epoch */
+void schedule_stop(Elab *e, const Scalar *condition);
 void stop_check(Elab *e, const Program *epoch, Span at); /* warns of a rule that cannot fire */
 Node *train_penalty(Elab *e);
 bool update_look_ahead(Elab *e); /* true where `evaluate at` changes what is evaluated */

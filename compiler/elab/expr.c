@@ -17,6 +17,9 @@ static Value *run_number(Elab *e, const Expr *x) {
     static const char *const names[] = {"step", "epoch", "steps_per_epoch", "progress"};
     for (int i = 0; i < LENGTH(names); i++)
         if (!strcmp(x->name, names[i])) return hyper_value(e, names[i], x->at);
+    if (e->mode == MODE_UPDATE && e->loss && !strcmp(x->name, "loss"))
+        return value_node(e, e->loss, x->at);
+    if (e->train && !strcmp(x->name, "full_batch")) return value_truth(e, e->full_batch, x->at);
     return NULL;
 }
 
@@ -26,6 +29,8 @@ static Value *constant(Elab *e, const Expr *x) {
     if (!strcmp(x->name, "infinity")) return value_const(e, INFINITY, x->at);
     if (!strcmp(x->name, "true") || !strcmp(x->name, "false"))
         return value_truth(e, x->name[0] == 't', x->at);
+    if (!strcmp(x->name, "training") && e->mode == MODE_SAMPLE)
+        return value_truth(e, map_has(&e->sample_true, x), x->at);
     if (!strcmp(x->name, "training")) return value_truth(e, e->training, x->at);
     if (!strcmp(x->name, "example")) return value_new(e, VAL_EXAMPLE, x->at);
     return NULL;
@@ -57,10 +62,6 @@ static Value *eval_name(Elab *e, const Expr *x) {
     }
     if (b && b->placed) return value_scalar(e, sc_index(e->g, ix_dim(e->g, b->dim[0])), x->at);
     Value *v = find_value(e, x->name);
-    if (v && e->in_weights && map_has(&e->member_values, v)) {
-        unavailable(e, x->at, "a local value inside a reduction over `weights`");
-        return value_error(e);
-    }
     if (v) return v;
     const Extents *extents = extents_find(e, x->name);
     if (extents && !extents->pack) return value_const(e, (double)extents->ext[0], x->at);
@@ -75,9 +76,10 @@ static Value *eval_name(Elab *e, const Expr *x) {
     decl = decl ? decl : map_get(&e->module->models, x->name);
     if (decl) return def_value(e, decl, x, x->at);
     if (builtin_known(x->name)) return builtin_value(e, x->name, x, x->at);
-    if (e->frame->target == x->name)
-        unavailable(e, x->at, "a value that is read at its own earlier index");
-    else
+    if (e->frame->target == x->name) {
+        if (fail(e, x->at, "E0350", "`%s` is read while it is being made", x->name))
+            fail_help(e, "a value may be read at its own earlier index: `%s[t - 1, …; 0]`", x->name);
+    } else
         unknown_name(e, x);
     return value_error(e);
 }
@@ -86,7 +88,7 @@ static Value *eval_primed(Elab *e, const Expr *x) {
     Value *v = find_primed(e, x->name);
     if (v) return v;
     v = find_value(e, x->name);
-    if (v && !e->training && e->mode == MODE_EVAL) return v; /* nothing is updated in prediction */
+    if (v && !e->training && (e->mode == MODE_EVAL || e->mode == MODE_SAMPLE)) return v; /* nothing is updated in prediction */
     if (fail(e, x->at, "E0420", "`%s'` is read before it is given its new value", x->name))
         fail_help(e, "write `%s' = …` above", x->name);
     return value_error(e);
@@ -171,12 +173,23 @@ static Value *eval_unary(Elab *e, const Expr *x) {
     return num_op(e, OP_NOT, value_condition(e, eval(e, x->a), x->a->at), NULL, NULL, x->at);
 }
 
+static bool asks_training(const Expr *x) {
+    return x && ((x->kind == EXPR_NAME && !strcmp(x->name, "training")) || asks_training(x->a) ||
+                 asks_training(x->b));
+}
+
 static Value *eval_if(Elab *e, const Expr *x) {
     Value *condition = eval(e, x->a);
     if (condition->kind == VAL_ERROR) return condition;
     condition = value_condition(e, condition, x->a->at);
     if (condition->kind != VAL_NUMBER) return condition;
-    if (condition->known) return eval(e, condition->num != 0 ? x->b : x->c);
+    if (condition->known) {
+        int asks = asks_training(x->a);
+        e->training_decides += asks;
+        Value *v = eval(e, condition->num != 0 ? x->b : x->c);
+        e->training_decides -= asks;
+        return v;
+    }
     Value *b = eval(e, x->b), *c = eval(e, x->c);
     if (b->kind == VAL_ERROR || c->kind == VAL_ERROR) return value_error(e);
     Value *nb = value_number(e, b, x->b->at), *nc = value_number(e, c, x->c->at);
@@ -196,7 +209,6 @@ void anon_prepare(Elab *e, const Expr *x) {
     switch (x->kind) {
     case EXPR_NAME: {
         Value *v = bind_find(e, x->name) ? NULL : find_value(e, x->name);
-        if (v && v->kind == VAL_FAMILY && e->member >= 0) v = v->items.at[e->member];
         if (v && v->kind == VAL_TENSOR) value_number(e, v, x->at);
         return;
     }
@@ -273,6 +285,44 @@ Value *eval_number(Elab *e, const Expr *x) {
     return value_number(e, eval(e, x), x->at);
 }
 
+/* The element of a list at dimensions `depth` and beyond; NULL where it is none (diagnosed). */
+static const Scalar *list_scalar(Elab *e, const Expr *x, int depth, int *rank, int64_t *ext) {
+    if (x->kind != EXPR_LIST) {
+        Value *v = eval_number(e, x);
+        if (v->kind != VAL_NUMBER) return NULL;
+        if (v->known && !v->truth && depth == *rank) return sc_const(e->g, v->num);
+        fail(e, x->at, "E0415",
+             depth == *rank ? "a list holds numbers known at compile time"
+                            : "the rows of a list have one length");
+        return NULL;
+    }
+    bool first = ext[depth] == 0;
+    if (first) ext[depth] = x->args.len, *rank = depth + 1;
+    if (x->args.len < 1 || depth >= *rank || depth + 1 >= MAX_RANK || ext[depth] != x->args.len) {
+        fail(e, x->at, "E0415",
+             x->args.len < 1 ? "a list has at least one number"
+                             : "the rows of a list have one length");
+        return NULL;
+    }
+    const Scalar *body = NULL, *index = sc_index(e->g, ix_dim(e->g, depth));
+    for (int i = 0; i < x->args.len; i++) {
+        const Scalar *one = list_scalar(e, x->args.at[i].value, depth + 1, rank, ext);
+        if (!one) return NULL;
+        const Scalar *at = sc_op(e->g, OP_EQ, index, sc_const(e->g, i), NULL);
+        body = body ? sc_op(e->g, OP_SELECT, at, one, body) : one;
+    }
+    return body;
+}
+
+/* `[10, 5]`, `[[1, 0], [0, 1]]`: numbers that are known, as a tensor. */
+static Value *eval_list(Elab *e, const Expr *x) {
+    int rank = 0;
+    int64_t ext[MAX_RANK] = {0};
+    const Scalar *body = list_scalar(e, x, 0, &rank, ext);
+    if (!body) return value_error(e);
+    return value_node(e, graph_map(e->g, rank, ext, body, NULL, x->at), x->at);
+}
+
 static Value *misplaced(Elab *e, const Expr *x, const char *what) {
     fail(e, x->at, "E0415", "%s does not stand here", what);
     return value_error(e);
@@ -307,7 +357,7 @@ Value *eval(Elab *e, const Expr *x) {
     case EXPR_TUPLE:
         return eval_tuple(e, x);
     case EXPR_LIST:
-        return misplaced(e, x, "a list of numbers");
+        return eval_list(e, x);
     case EXPR_PACK:
         return misplaced(e, x, "a run of indices");
     case EXPR_WHEN:
@@ -316,8 +366,7 @@ Value *eval(Elab *e, const Expr *x) {
         return misplaced(e, x, "`on`");
     case EXPR_ORDER:
     case EXPR_SAMPLE:
-        unavailable(e, x->at, "an order of examples");
-        return value_error(e);
+        return order_form(e, x);
     }
     return value_error(e);
 }

@@ -108,13 +108,19 @@ static bool bind_dims(Elab *e, const Param *p, Value *v, Span at) {
 
 static bool bind_class(Elab *e, const Param *p, const Value *v, Span at) {
     const char *who = e->scope->decl ? e->scope->decl->name : "this";
-    int64_t classes = v->kind == VAL_NUMBER && v->s->kind == SC_READ ? v->s->node->classes : 0,
-            wanted;
+    int64_t classes = v->kind == VAL_NUMBER ? v->classes : 0, wanted;
     if (!classes) {
         if (fail(e, at, "E0332", "`%s` wants a class for `%s`; it is given %s", who, p->name,
                  value_text(e, v)))
             shape_origin(e, v);
         return false;
+    }
+    Name name = p->classes && p->classes->kind == EXPR_NAME ? p->classes->name : NULL;
+    if (name && !find_value(e, name) && !extents_find(e, name)) { /* `t: class[c]` binds c */
+        Extents *x = NEW(e->arena, Extents);
+        *x = (Extents){.n = 1, .ext = {classes}, .at = p->at, .whose = p->name};
+        map_put(&e->scope->extents, name, x);
+        return true;
     }
     if (p->classes && extent_eval(e, p->classes, &wanted) && wanted != classes) {
         fail(e, at, "E0332", "`%s` wants one of %lld classes for `%s`; it is given one of %lld",
@@ -125,8 +131,6 @@ static bool bind_class(Elab *e, const Param *p, const Value *v, Span at) {
 }
 
 bool bind_header(Elab *e, const Param *p, Value *value, Span at) {
-    if (value->kind == VAL_FAMILY && p->indexed && e->member >= 0)
-        value = value->items.at[e->member];
     if (value->kind == VAL_DEF && (p->indexed || p->is_class) && value_is_generator(value))
         value = value_number(e, value, at);
     Value *v = value_new(e, value->kind, value->at);

@@ -47,13 +47,13 @@ static int pack_length(Elab *e, Name name) {
 /* Whose value a read is of, without evaluating anything: a local, or a state's next value. */
 static Value *base_value(Elab *e, const Expr *base, const char **whose) {
     Value *v = NULL;
-    if (base->kind == EXPR_NAME)
+    if (base->kind == EXPR_NAME) {
         v = find_value(e, base->name);
-    else if (base->kind == EXPR_PRIMED) {
+        v = v ? v : recur_find(e, base->name, (Span){0});
+    } else if (base->kind == EXPR_PRIMED) {
         v = find_primed(e, base->name);
         v = v ? v : find_value(e, base->name);
     }
-    if (v && v->kind == VAL_FAMILY && e->member >= 0) v = v->items.at[e->member];
     e->saw_error = e->saw_error || (v && v->kind == VAL_ERROR);
     if (!v || v->kind != VAL_TENSOR) return NULL;
     *whose = base->name;

@@ -39,17 +39,22 @@ void program_fits(Elab *e) {
     int levels = 0;
     for (int i = 0; i < e->fit_list.len; i++)
         levels = e->fit_list.at[i]->level + 1 > levels ? e->fit_list.at[i]->level + 1 : levels;
-    for (int level = 0; level < levels; level++) {
-        Program *p = program_new(e, PROGRAM_FIT, arena_printf(e->arena, "fit%d", level));
-        for (int i = 0; i < e->fit_list.len; i++)
-            if (e->fit_list.at[i]->level == level)
-                program_next(e, p, e->fit_list.at[i]->leaf, e->fit_list.at[i]->next);
-    }
+    for (int level = 0, number = 0; level < levels; level++)
+        for (int once = 0; once < 2; once++) { /* what needs no examples is not run for each */
+            Program *p = NULL;
+            for (int i = 0; i < e->fit_list.len; i++) {
+                const FitRec *fit = e->fit_list.at[i];
+                if (fit->level != level || fit->once != once) continue;
+                if (!p)
+                    p = program_new(e, PROGRAM_FIT, arena_printf(e->arena, "fit%d", number++));
+                program_next(e, p, fit->leaf, fit->next);
+            }
+        }
 }
 
 /* ---- Prediction: outputs, and what the loss says of them */
-static void program_predict(Elab *e) {
-    Program *p = program_new(e, PROGRAM_PREDICT, "predict");
+void program_outputs(Elab *e, ProgramKind kind, const char *program) {
+    Program *p = program_new(e, kind, program);
     for (int i = 0; i < e->model_outputs.len; i++) {
         Value *v = e->model_outputs.at[i];
         Name name = e->unit->outputs.at[i];
@@ -126,6 +131,8 @@ void unit_finish(Elab *e) {
         VEC_PUSH(e->arena, u->states, e->state_list.at[i]->leaf);
     for (int i = 0; i < e->fit_list.len; i++)
         VEC_PUSH(e->arena, u->fitted, e->fit_list.at[i]->leaf);
+    for (int i = 0; i < e->after_list.len; i++)
+        VEC_PUSH(e->arena, u->fitted, e->after_list.at[i]->leaf);
     gather(e);
 }
 
@@ -165,11 +172,13 @@ Unit *elab_unit(Arena *arena, const Module *module, Name train_name) {
     if (!model_inputs_make(e)) return NULL;
     data_elaborate(e);
     if (e->train) train_config(e);
+    if (e->train && !e->failed) order_elaborate(e);
     e->mode = MODE_EVAL;
     bool ran = model_run(e, e->model_inputs.at);
     if (e->train && ran) train_programs(e);
     if (e->failed) return NULL;
-    program_predict(e);
+    program_outputs(e, PROGRAM_PREDICT, "predict");
+    program_sample(e);
     program_fits(e);
     program_init(e);
     unit_finish(e);

@@ -5,23 +5,24 @@
 #include <string.h>
 
 /* ---- y[t]: compare and select, a sum of its own */
-static const Scalar *class_of(const Value *v) {
-    return v->kind == VAL_NUMBER && v->s->kind == SC_READ && v->s->node->classes ? v->s : NULL;
+static const Value *class_of(const Value *v) {
+    return v->kind == VAL_NUMBER && v->classes ? v : NULL;
 }
 
 static Value *read_at_class(Elab *e, const Expr *x, Value *base, const Ix **at, int axis,
-                            const Scalar *class) {
+                            const Value *class) {
     int64_t extent = value_extent(base)[axis];
-    if (class->node->classes != extent) {
+    if (class->classes != extent) {
         if (fail(e, x->at, "E0320", "a class of %lld indexes %lld values",
-                 (long long)class->node->classes, (long long)extent))
-            fail_note(e, class->node->at, "the class comes from here");
+                 (long long)class->classes, (long long)extent))
+            fail_note(e, class->s->kind == SC_READ ? class->s->node->at : class->at,
+                      "the class comes from here");
         return value_error(e);
     }
     int k = dim_new(e, extent, x->at);
     if (k < 0) return value_error(e);
     at[base->npre + axis] = ix_dim(e->g, k);
-    const Scalar *here = sc_op(e->g, OP_EQ, sc_index(e->g, ix_dim(e->g, k)), class, NULL);
+    const Scalar *here = sc_op(e->g, OP_EQ, sc_index(e->g, ix_dim(e->g, k)), class->s, NULL);
     const Scalar *body =
         sc_op(e->g, OP_SELECT, here, sc_read(e->g, base->node, at, NULL), sc_const(e->g, 0));
     int dims[LIVE_DIMS + 1], n = free_dims(body, 1u << k, dims);
@@ -98,13 +99,13 @@ static Value *read_tensor(Elab *e, const Expr *x, Value *base) {
     const Ix **own = at + base->npre;
     if (!spread(e, x, base, own, parts)) return value_error(e);
     int rank = value_rank(base), class_axis = -1;
-    const Scalar *class = NULL;
+    const Value *class = NULL;
     bool inside = true, ok = true;
     int failed = e->failed;
     for (int i = 0; i < rank; i++) {
         if (!own[i] && parts[i]->kind == EXPR_NAME && !bind_find(e, parts[i]->name)) {
             Value *v = find_value(e, parts[i]->name);
-            const Scalar *c = v ? class_of(v) : NULL;
+            const Value *c = v ? class_of(v) : NULL;
             if (c && class_axis < 0) {
                 class = c, class_axis = i;
                 own[i] = ix_const(e->g, 0);
@@ -118,10 +119,13 @@ static Value *read_tensor(Elab *e, const Expr *x, Value *base) {
             inside = false;
     }
     if (!ok || e->failed > failed) return value_error(e);
+    if (base->node->kind == NODE_SCAN && !base->node->of &&
+        !recur_read(e, x, base, own, parts[0]->at))
+        return value_error(e);
     if (class_axis >= 0 && inside) return read_at_class(e, x, base, at, class_axis, class);
     const Scalar *outside = NULL;
     if (!inside) {
-        if (class_axis >= 0) own[class_axis] = ix_value(e->g, class);
+        if (class_axis >= 0) own[class_axis] = ix_value(e->g, class->s);
         Value *v = eval_number(e, x->outside);
         if (v->kind != VAL_NUMBER) return v;
         outside = v->s;
@@ -130,11 +134,9 @@ static Value *read_tensor(Elab *e, const Expr *x, Value *base) {
 }
 
 Value *eval_read(Elab *e, const Expr *x) {
-    Value *base = eval(e, x->base);
-    if (base->kind == VAL_FAMILY && e->member >= 0) {
-        if (!e->in_weights) e->family_reads++;
-        base = base->items.at[e->member];
-    }
+    Value *base =
+        x->base->kind == EXPR_NAME ? recur_find(e, x->base->name, x->base->at) : NULL;
+    if (!base) base = eval(e, x->base);
     switch (base->kind) {
     case VAL_ERROR:
     case VAL_NONE:
@@ -172,9 +174,14 @@ static Value *example_field(Elab *e, const Expr *x) {
     if (!strcmp(x->name, "label") && output && output->is_class)
         return value_node(e, target_leaf(e, output), x->at);
     if (!strcmp(x->name, "loss")) {
-        unavailable(e, x->at, "`example.loss`");
-        return value_error(e);
+        if (e->mode != MODE_ORDER) {
+            fail(e, x->at, "E0594",
+                 "`example.loss` is the last loss seen of an example: in `order` only");
+            return value_error(e);
+        }
+        e->keeps_loss = true;
     }
+    if (!strcmp(x->name, "weight") && e->sampled) return order_weight(e, x->at);
     Name name = name_printf("example.%s", x->name);
     return value_node(e, graph_leaf(e->g, NODE_INPUT, name, true, 0, NULL, 0, x->at), x->at);
 }
@@ -191,6 +198,12 @@ static Value *metric_field(Elab *e, const Expr *x) {
             fail_help(e, "add `metric = %s`", x->name);
         return value_error(e);
     }
+    if (map_has(&e->tables, x->name)) {
+        const Node *node = map_get(&e->tables, x->name);
+        fail(e, x->at, "E0513", "`%s` is %s, no single number", x->name,
+             shape_text(e, node->rank, node->extent));
+        return value_error(e);
+    }
     if (e->mode != MODE_EPOCH && e->mode != MODE_UPDATE) {
         fail(e, x->at, "E0511",
              "a metric is known after an evaluation only: in `stop`, `best` and hyperparameters");
@@ -200,6 +213,7 @@ static Value *metric_field(Elab *e, const Expr *x) {
         fail(e, x->at, "E0512", "the data have no set `%s`", set);
         return value_error(e);
     }
+    e->looks_at_test = e->looks_at_test || (!known && test);
     if (!known && test) set = "test"; /* stopping looks at it where there is no validation set */
     return hyper_value(e, arena_printf(e->arena, "%s.%s", set, x->name), x->at);
 }

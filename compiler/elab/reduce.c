@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { OVER_BATCH = 1, OVER_DATA = 2, OVER_WEIGHTS = 4 };
+enum { OVER_BATCHES = 64, OVER_BATCH = 1, OVER_DATA = 2, OVER_WEIGHTS = 4, OVER_EXAMPLES = 8 };
 
 double reduce_identity(Reduce reduce) {
     switch (reduce) {
@@ -43,20 +43,33 @@ static bool bind_reduced(Elab *e, const Expr *x, int *over) {
             *over |= OVER_DATA;
         else if (!strcmp(name, "weights"))
             *over |= OVER_WEIGHTS;
-        else if (!strcmp(name, "batches") || !strcmp(name, "examples")) {
-            unavailable(e, index->at,
-                        name[5] == 'e' && name[6] == 's' ? "a reduction over `batches`"
-                                                         : "a reduction over `examples`");
+        else if (!strcmp(name, "examples")) {
+            *over |= OVER_EXAMPLES;
+            if (e->in_metric) continue;
+            fail(e, index->at, "E0546", "`examples` are those of the evaluated set: in `metric` only");
+            return false;
+        } else if (!strcmp(name, "batches")) {
+            *over |= OVER_BATCHES;
+            if (e->in_after) continue;
+            fail(e, index->at, "E0329",
+                 "`batches` are the training minibatches: in `after training` only");
             return false;
         } else if (!bind_push(e, index))
             return false;
     }
     if (*over & (*over - 1)) {
-        fail(e, x->at, "E0321", "a reduction crosses one of `batch`, `data`, `weights` only");
+        fail(e, x->at, "E0321", "a reduction crosses one of `batch`, `data`, `examples`, `weights` only");
         return false;
     }
     if ((*over & OVER_BATCH) && !e->training && e->mode != MODE_UPDATE &&
         strcmp(x->name, "count")) {
+        if (e->training_decides && e->mode != MODE_INIT) {
+            if (e->mode == MODE_EVAL && !e->quiet && !e->warned_batch)
+                diag_warning(e->uses.len ? e->uses.at[0].at : x->at, "W0503",
+                             "a prediction here depends on the other examples of its batch");
+            e->warned_batch = true;
+            return true;
+        }
         if (fail(e, x->at, "E0322",
                  "a prediction sees one example: there is no batch to reduce over"))
             fail_help(e, "say what stands for it without training: `if training then (mean[batch] "
@@ -74,8 +87,13 @@ static Value *eval_count(Elab *e, const Expr *x) {
         const Index *index = &x->indices.at[i];
         int n = 0;
         int64_t ext[MAX_RANK];
-        if (index->name && (!strcmp(index->name, "batch") || !strcmp(index->name, "data"))) {
-            over = hyper_value(e, index->name[0] == 'b' ? "count" : "data.count", x->at);
+        if (index->name && (!strcmp(index->name, "batch") || !strcmp(index->name, "data") ||
+                            (e->in_metric && !strcmp(index->name, "examples")))) {
+            over = hyper_value(e,
+                               index->name[0] == 'b'   ? "count"
+                               : index->name[0] == 'd' ? "data.count"
+                                                       : "examples.count",
+                               x->at);
             continue;
         }
         const Bind *b = index->name && !index->extent ? bind_find(e, index->name) : NULL;
@@ -106,48 +124,83 @@ static const Scalar *reduce_node(Elab *e, const Expr *x, Reduce reduce, bool bat
     return read_dims(e, node, dims);
 }
 
+/* Inside a reduction over `weights` the indices of the header are bound: `old[k, d...]`. What stands
+ * without brackets stands at them too. */
+static bool bind_header_indices(Elab *e, Frame *frame) {
+    int first = e->binds.len;
+    const Decl *decl = e->scope->decl;
+    const Param *p = decl && decl->params.len ? &decl->params.at[0] : NULL;
+    for (int i = 0; p && p->indexed && i < p->indices.len; i++) {
+        const Index *index = &p->indices.at[i];
+        const Extents *x = index->name ? extents_find(e, index->name) : NULL;
+        if (!x) {
+            e->binds.len = first;
+            return true;
+        }
+        Bind b = {.name = index->name, .pack = index->pack, .known = true, .n = x->n,
+                  .at = index->at, .whose = ""};
+        memcpy(b.ext, x->ext, sizeof b.ext);
+        VEC_PUSH(e->arena, e->binds, b);
+    }
+    if (e->binds.len == first) return true;
+    if (!bind_finish(e, first)) return false;
+    frame->nanon = 0;
+    for (int i = first; i < e->binds.len; i++)
+        for (int k = 0; k < e->binds.at[i].n; k++)
+            frame->anon[frame->nanon++] = e->binds.at[i].dim[k];
+    return true;
+}
+
+/* This parameter's part, over the dimensions of its tensors; weights.c adds them up. */
 static Value *reduce_weights(Elab *e, const Expr *x, Reduce reduce) {
-    if (e->members == 0 || e->in_weights) {
+    if (!e->weights || e->mode == MODE_INIT) {
         fail(e, x->at, "E0323",
-             "`weights` is every parameter that a def is applied to: in `gradients` only");
+             "`weights` is every parameter that a def is applied to: in optimizers and `gradients`");
         return value_error(e);
     }
-    Frame *outer = e->frame;
-    int member = e->member;
-    Value *total = NULL;
-    double terms = 0;
-    e->in_weights = true;
-    for (e->member = 0; e->member < e->members; e->member++) {
-        Frame frame = *outer;
-        frame.anon_ok = true;
-        frame.nanon = -1;
-        e->frame = &frame;
-        Value *v = eval_number(e, x->a);
-        uint32_t reduced = 0;
-        double count = 1;
-        for (int i = 0; i < frame.nanon; i++) {
-            reduced |= 1u << frame.anon[i];
-            count *= (double)e->extent[frame.anon[i]];
-        }
-        if (v->kind == VAL_NUMBER) {
-            v = value_scalar(e, reduce_node(e, x, reduce, false, v->s, reduced), x->at);
-            Op op = reduce == RED_SUM    ? OP_ADD
-                    : reduce == RED_PROD ? OP_MUL
-                    : reduce == RED_MAX  ? OP_MAX
-                                         : OP_MIN;
-            total = total ? num_op(e, op, total, v, NULL, x->at) : v;
-        }
-        terms += count;
-        for (int i = 0; i < frame.nanon; i++)
-            dim_free(e, frame.anon[i]);
+    if (reduce == RED_ARGMAX || reduce == RED_ARGMIN) {
+        fail(e, x->at, "E0324", "`%s` gives a position, and parameters have none", x->name);
+        return value_error(e);
     }
-    e->in_weights = false;
-    e->member = member;
-    e->frame = outer;
-    if (!total) return value_error(e);
-    if (!strcmp(x->name, "mean"))
-        total = num_op(e, OP_DIV, total, value_const(e, terms, x->at), NULL, x->at);
-    return value_settle(e, total, NULL, x->at);
+    Frame *outer = e->frame, frame = *outer;
+    int first = e->binds.len;
+    frame.anon_ok = true;
+    frame.nanon = -1;
+    if (!bind_header_indices(e, &frame)) return value_error(e);
+    e->frame = &frame;
+    anon_prepare(e, x->a);
+    Value *v = eval_number(e, x->a);
+    uint32_t reduced = 0;
+    double terms = 1;
+    for (int i = 0; i < frame.nanon; i++) {
+        reduced |= 1u << frame.anon[i];
+        terms *= (double)e->extent[frame.anon[i]];
+    }
+    if (v->kind == VAL_NUMBER && v->truth) {
+        fail(e, x->a->at, "E0414", "a condition is no number for `%s`", x->name);
+        v = value_error(e);
+    }
+    if (v->kind == VAL_NUMBER && v->s->dims & ~reduced) {
+        fail(e, x->a->at, "E0321", "`weights` takes every element: no other index in it");
+        v = value_error(e);
+    }
+    if (v->kind == VAL_NUMBER) {
+        v = value_scalar(e, reduce_node(e, x, reduce, false, v->s, reduced), x->at);
+        v = weights_add(e, x, reduce, v, terms);
+    }
+    if (e->binds.len > first) frame.nanon = 0; /* those dimensions are the bound indices' */
+    bind_pop(e, first);
+    frame_end(e, outer);
+    return v;
+}
+
+/* The mean of one number is that number: nothing is left of it after it is subtracted. */
+static void wants_two(Elab *e, const Expr *x) {
+    TrainConfig *config = &e->unit->config;
+    if (config->batch == 1 && !config->stages.len && !config->batch_all && !config->wants_two &&
+        fail(e, x->at, "E0545", "a mean over the batch is of one number where `batch = 1`"))
+        fail_help(e, "take a larger batch, or a normalization within one example");
+    config->wants_two = true;
 }
 
 static Value *reduce_body(Elab *e, const Expr *x, int first, int over) {
@@ -173,10 +226,19 @@ static Value *reduce_body(Elab *e, const Expr *x, int first, int over) {
         if (reduced >> d & 1) terms *= (double)e->extent[d];
     bool mean = !strcmp(x->name, "mean");
     if (over & OVER_DATA) return reduce_data(e, x, reduce, v->s, reduced, mean ? terms : 0);
+    if (over & OVER_EXAMPLES) return reduce_examples(e, x, reduce, v->s, reduced, mean ? terms : 0);
     Value *sum =
         value_scalar(e, reduce_node(e, x, reduce, over & OVER_BATCH, v->s, reduced), x->at);
+    int axis = arg ? __builtin_ffs((int)reduced) - 1 : -1; /* a position along one index is a class */
+    if (arg && reduced == 1u << axis) sum->classes = e->extent[axis];
+    if (over & OVER_BATCHES) {
+        sum = reduce_batches(e, x, reduce, sum->s, mean);
+        return mean && terms > 1 ? num_op(e, OP_DIV, sum, value_const(e, terms, x->at), NULL, x->at)
+                                 : sum;
+    }
     if (!mean) return sum;
     Value *count = value_const(e, terms, x->at);
+    if ((over & OVER_BATCH) && terms == 1 && e->mode == MODE_STEP) wants_two(e, x);
     if (over & OVER_BATCH)
         count = num_op(e, OP_MUL, hyper_value(e, "count", x->at), count, NULL, x->at);
     return num_op(e, OP_DIV, sum, count, NULL, x->at);

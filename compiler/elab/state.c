@@ -32,7 +32,6 @@ typedef struct Search { /* for the shape of what a state is updated with */
 static bool search_expr(Search *s, const Expr *x);
 
 static bool search_value(Search *s, const Value *v) {
-    if (v && v->kind == VAL_FAMILY && s->e->member >= 0) v = v->items.at[s->e->member];
     if (!v || v->kind != VAL_TENSOR || value_rank(v) == 0) return false;
     s->rank = value_rank(v);
     memcpy(s->ext, value_extent(v), sizeof *s->ext * (size_t)s->rank);
@@ -113,6 +112,23 @@ static Node *at_start(Elab *e, Node *node) {
     return spec.body == node->body ? node : graph_comp(e->g, &spec);
 }
 
+/* A matrix [rows, columns] gives a parameter of more dimensions its rows one after the other. */
+static bool is_matrix_of(const Node *matrix, int rank, const int64_t *ext) {
+    int64_t columns = 1;
+    for (int i = 1; i < rank; i++)
+        columns *= ext[i];
+    return rank > 2 && matrix->rank == 2 && matrix->extent[0] == ext[0] &&
+           matrix->extent[1] == columns;
+}
+
+static Node *matrix_rows(Elab *e, Node *matrix, int rank, const int64_t *ext, Name path, Span at) {
+    const Ix *within = ix_const(e->g, 0);
+    for (int i = 1; i < rank; i++)
+        within = ix_add(e->g, ix_scale(e->g, within, ext[i]), ix_dim(e->g, i));
+    const Ix *place[2] = {ix_dim(e->g, 0), within};
+    return graph_map(e->g, rank, ext, sc_read(e->g, matrix, place, NULL), path, at);
+}
+
 static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name path, Span at) {
     int64_t ext[MAX_RANK];
     for (int i = 0; i < rank; i++)
@@ -123,7 +139,9 @@ static Node *init_node(Elab *e, const Value *v, const int *dims, int rank, Name 
     else if (v->kind == VAL_TENSOR && v->npre == 0 && v->node->rank == rank &&
              !memcmp(v->node->extent, ext, sizeof *ext * (size_t)rank))
         node = v->node;
-    else if (v->kind != VAL_ERROR)
+    else if (v->kind == VAL_TENSOR && v->npre == 0 && is_matrix_of(v->node, rank, ext))
+        node = matrix_rows(e, v->node, rank, ext, path, at);
+    if (!node && v->kind != VAL_ERROR && v->kind != VAL_NUMBER)
         fail(e, at, "E0423", "the initial value of `%s` of shape %s is %s", path,
              shape_text(e, rank, ext), value_text(e, v));
     if (node) node = at_start(e, node);
@@ -151,10 +169,12 @@ static Value *init_value(Elab *e, const Stmt *stmt, Name path, int rank, const i
     for (int i = 0; i < t->indices.len && ok; i++) { /* `i: n` binds i; a name alone is an extent */
         const Index *x = &t->indices.at[i];
         const Extents *pack = x->pack ? extents_find(e, x->name) : NULL;
-        if (x->name && x->extent && !x->pack) {
-            Bind b = {.name = x->name, .known = true, .placed = true, .n = 1, .at = x->at};
-            b.ext[0] = ext[n];
-            b.dim[0] = frame.lhs[n];
+        if (x->name && (x->pack || x->extent)) {
+            Bind b = {.name = x->name, .pack = x->pack, .known = true, .placed = true, .at = x->at};
+            for (b.n = 0; b.n < (pack ? pack->n : 1); b.n++) {
+                b.ext[b.n] = ext[n + b.n];
+                b.dim[b.n] = frame.lhs[n + b.n];
+            }
             VEC_PUSH(e->arena, e->binds, b);
         }
         n += pack ? pack->n : 1;
@@ -169,6 +189,9 @@ static Value *init_value(Elab *e, const Stmt *stmt, Name path, int rank, const i
         scope->hyper = path_join(outer_hyper, t->name);
         v = eval_arg(e, stmt->value);
         if (v->kind == VAL_DEF) v = apply_init(e, v, NULL, 0, stmt->value->at);
+        if (v->kind == VAL_TENSOR && v->axes && value_rank(v) != rank &&
+            (v->npre || !is_matrix_of(v->node, rank, ext)))
+            v = value_number(e, v, stmt->value->at); /* the same along the indices that it lacks */
         if (v->kind != VAL_NONE) *init = init_node(e, v, frame.lhs, rank, path, stmt->value->at);
     }
     e->binds.len = first;
@@ -227,7 +250,8 @@ void run_param(Elab *e, const Stmt *stmt) {
         return;
     }
     Node *node = e->mode == MODE_STEP && rec->forward                    ? rec->forward
-                 : e->mode == MODE_EVAL && !e->training && rec->evaluate ? rec->evaluate
+                 : ((e->mode == MODE_EVAL && !e->training) || e->mode >= MODE_AFTER) && rec->evaluate
+                     ? rec->evaluate
                                                                          : rec->leaf;
     map_put(&e->scope->values, t->name, leaf_value(e, node, t, t->at));
 }
@@ -251,6 +275,7 @@ void run_state(Elab *e, const Stmt *stmt) {
     if (!init) return;
     rec = NEW(e->arena, StateRec);
     rec->init = init;
+    rec->of_training = e->scheduling || e->mode == MODE_UPDATE || e->mode == MODE_EPOCH;
     rec->leaf = graph_leaf(e->g, NODE_STATE, path, false, rank, ext, 0, t->at);
     map_put(&e->states, path, rec);
     VEC_PUSH(e->arena, e->state_list, rec);
@@ -291,7 +316,7 @@ static void push_update(Elab *e, Node *leaf, Node *node) {
 
 void run_update(Elab *e, const Stmt *stmt) {
     const Target *t = &stmt->targets.at[0];
-    if (e->mode == MODE_EVAL && !e->training) return; /* prediction changes nothing */
+    if ((e->mode == MODE_EVAL || e->mode == MODE_SAMPLE) && !e->training) return; /* prediction changes nothing */
     Value *old = find_value(e, t->name);
     const Decl *decl = e->scope->decl;
     bool argument = decl && decl->params.len && decl->params.at[0].name == t->name;
@@ -318,5 +343,6 @@ void run_update(Elab *e, const Stmt *stmt) {
     Node *node = update_fits(e, v, leaf, stmt->value->at);
     if (!node) return;
     map_put(&e->scope->primed, t->name, leaf_value(e, node, t, stmt->at));
+    if (e->mode == MODE_AFTER && !e->in_after) return; /* training is over */
     push_update(e, leaf, node);
 }

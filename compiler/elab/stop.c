@@ -4,11 +4,14 @@
 #include "elab_internal.h"
 #include <math.h>
 
+enum { MOST_STEPS = 5000000 };
+
 typedef struct Course {
     Elab *e;
     const Program *epoch;
     Map state; /* Node* -> double*, values now */
     double metric, epoch_number;
+    int steps;     /* taken so far */
     bool believed; /* something that this cannot follow */
 } Course;
 
@@ -30,6 +33,8 @@ static double course_node(Course *c, const Node *node, int depth) {
 
 static double course_scalar(Course *c, const Scalar *s, int depth) {
     double v[3] = {0};
+    c->believed = c->believed || ++c->steps > MOST_STEPS;
+    if (c->believed) return NAN;
     switch (s->kind) {
     case SC_CONST:
         return s->value;

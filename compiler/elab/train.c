@@ -27,10 +27,7 @@ static bool number_key(Elab *e, const char *key, double lo, double *out) {
     e->scope = outer;
     if (v->kind != VAL_NUMBER) return false;
     if (!v->known) {
-        if (!strcmp(key, "batch"))
-            unavailable(e, s->value->at, "a batch that changes during training");
-        else
-            fail(e, s->value->at, "E0530", "`%s` must be known at compile time", key);
+        fail(e, s->value->at, "E0530", "`%s` must be known at compile time", key);
         return false;
     }
     if (!(v->num >= lo) || v->num > 0x1p40) {
@@ -104,15 +101,15 @@ static void config_metrics(Elab *e) {
 void train_config(Elab *e) {
     TrainConfig *c = &e->unit->config;
     double x;
-    c->batch = number_key(e, "batch", 1, &x) ? (int64_t)x : 32;
     c->steps = number_key(e, "steps", 1, &x) ? (int64_t)x : 0;
     c->epochs = number_key(e, "epochs", 1, &x) ? (int64_t)x : c->steps ? 0 : 10;
+    train_batch(e);
     c->seed = number_key(e, "seed", 0, &x) ? (uint64_t)x : 1;
     c->leaves = number_key(e, "leaves", 1, &x) ? (int64_t)x : 16;
     config_last(e);
     config_metrics(e);
     config_best(e);
-    static const char *const later[] = {"order", "watch", "load"};
+    static const char *const later[] = {"watch"};
     for (int i = 0; i < LENGTH(later); i++) {
         const Stmt *s = train_key(e, later[i]);
         if (s) unavailable(e, s->at, arena_printf(e->arena, "`%s`", later[i]));
@@ -145,8 +142,8 @@ static Value *train_expr(Elab *e, const Stmt *s, const Expr *x, Name use) {
     return v;
 }
 
-/* One number per example; a bare def is applied to the output and its target. */
-static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name) {
+/* A bare def is applied to the output and its target. */
+static Value *applied(Elab *e, const Stmt *s, const Expr *x, Name name) {
     Value *v = train_expr(e, s, x, name);
     if (v->kind == VAL_DEF) {
         if (e->model_outputs.len != 1) {
@@ -154,7 +151,7 @@ static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name) {
                      e->model_outputs.len, name))
                 fail_help(e, "write `%s = f(%s, %s.target)`", name, e->unit->outputs.at[0],
                           e->unit->outputs.at[0]);
-            return NULL;
+            return value_error(e);
         }
         const Param *output = &e->model->outputs.at[0];
         Value *pair[2] = {e->model_outputs.at[0], value_node(e, target_leaf(e, output), x->at)};
@@ -163,6 +160,11 @@ static Node *per_example(Elab *e, const Stmt *s, const Expr *x, Name name) {
         v = apply(e, v, pair, 2, x->at, name, name);
         e->scope = outer;
     }
+    return v;
+}
+
+/* One number per example. */
+static Node *per_example(Elab *e, Value *v, const Expr *x, Name name) {
     if (v->kind == VAL_ERROR) return NULL;
     if (v->kind != VAL_NUMBER || v->s->dims || v->truth) {
         if (fail(e, x->at, "E0541", "`%s` is one number for an example, this is %s", name,
@@ -180,7 +182,7 @@ Node *train_loss(Elab *e) {
         fail(e, e->train->at, "E0503", "this training has no loss");
         return NULL;
     }
-    return per_example(e, s, s->value, name_of("loss"));
+    return per_example(e, applied(e, s, s->value, name_of("loss")), s->value, name_of("loss"));
 }
 
 void train_metrics(Elab *e, Program *program) {
@@ -188,9 +190,14 @@ void train_metrics(Elab *e, Program *program) {
     const Expr *items[ITEMS];
     for (int i = 0, n = s ? key_items(s, items, ITEMS) : 0; i < n; i++) {
         Name name = metric_name(items[i]);
-        Node *node = per_example(e, s, items[i], name);
+        e->in_metric = true;
+        Value *v = applied(e, s, items[i], name);
+        e->in_metric = false;
+        if (v->kind == VAL_ERROR || examples_metric(e, name, v, items[i]->at)) continue;
+        Node *node = per_example(e, v, items[i], name);
         if (node) program_value(e, program, name, node);
     }
+    examples_programs(e);
 }
 
 /* ---- Augmentation: only what the step's forward pass sees */
@@ -225,6 +232,19 @@ static bool augment(Elab *e, Value **inputs) {
     return e->failed == failed;
 }
 
+/* What augmentation needs to know of the data is fitted to them as they are, `training` false. */
+static bool augment_fits(Elab *e) {
+    ValueList inputs = {0};
+    for (int i = 0; i < e->model_inputs.len; i++)
+        VEC_PUSH(e->arena, inputs, e->model_inputs.at[i]);
+    int rows = e->unit->layers.len;
+    e->mode = MODE_EVAL;
+    map_init(&e->visits, e->arena);
+    bool ok = augment(e, inputs.at);
+    e->unit->layers.len = rows;
+    return ok;
+}
+
 /* ---- Programs */
 static Node *batch_mean(Elab *e, Node *node) {
     const Scalar *live =
@@ -243,6 +263,7 @@ static void step_program(Elab *e) {
     ValueList inputs = {0};
     for (int i = 0; i < e->model_inputs.len; i++)
         VEC_PUSH(e->arena, inputs, e->model_inputs.at[i]);
+    if (!augment_fits(e)) return;
     e->mode = MODE_STEP;
     e->training = true;
     map_init(&e->visits, e->arena);
@@ -258,60 +279,26 @@ static void step_program(Elab *e) {
                               NULL, loss->at);
         Program *p = program_new(e, PROGRAM_STEP, "step");
         program_value(e, p, name_of("loss"), total);
+        if (e->keeps_loss) program_value(e, p, name_of("example.loss"), order_plain_loss(e, loss));
         update_program(e, p, total);
     }
     e->training = false;
     e->mode = MODE_EVAL;
 }
 
-void train_epoch(Elab *e) {
-    const Stmt *s = train_key(e, "stop");
-    const Expr *items[ITEMS];
-    int n = s ? key_items(s, items, ITEMS) : 0;
-    if (!n) return;
-    bool validation = false;
-    for (int i = 0; i < e->unit->sets.len; i++)
-        validation = validation || !strcmp(e->unit->sets.at[i].name, "validation");
-    if (!validation && e->data)
-        diag_warning(s->at, "W0501",
-                     "the data have no validation set: stopping looks at the test set");
-    e->mode = MODE_EPOCH;
-    e->updates.len = 0;
+/* The model once more as in a step, for what is done after training. */
+static void after_program(Elab *e) {
+    ValueList inputs = {0};
+    for (int i = 0; i < e->model_inputs.len; i++)
+        VEC_PUSH(e->arena, inputs, e->model_inputs.at[i]);
+    e->mode = MODE_AFTER;
+    e->training = true;
     map_init(&e->visits, e->arena);
-    for (int i = 0; i < n; i++) {
-        Scope *outer = e->scope;
-        Frame frame = frame_new();
-        frame.shared = true;
-        frame.use = frame.target = name_of("stop");
-        frame.uses = n; /* several rules are told apart by kind and order */
-        e->scope = scope_new(e, NULL, NULL, NULL);
-        int stops = e->stops.len, failed = e->failed;
-        Value *v = eval_with(e, items[i], frame, name_of("stop"));
-        e->scope = outer;
-        if (v->kind == VAL_NUMBER && v->truth && !v->s->dims)
-            VEC_PUSH(e->arena, e->stops, v->s);
-        else if (v->kind == VAL_DEF && e->failed == failed)
-            fail(e, items[i]->at, "E0560",
-                 "a stop rule wants what it looks at: `%s` is not given all of its arguments",
-                 value_text(e, v));
-        else if (e->stops.len == stops && e->failed == failed)
-            fail(e, items[i]->at, "E0560", "this is no stop rule: it has no `stop when`");
-    }
+    e->updates.len = 0;
+    if (augment(e, inputs.at) && model_run(e, inputs.at)) after_programs(e);
+    e->updates.len = 0;
+    e->training = false;
     e->mode = MODE_EVAL;
-    if (!e->stops.len || e->failed) return;
-    const Scalar *any = e->stops.at[0];
-    for (int i = 1; i < e->stops.len; i++)
-        any = sc_op(e->g, OP_OR, any, e->stops.at[i], NULL);
-    const Scalar *one = sc_op(e->g, OP_SELECT, any, sc_const(e->g, 1), sc_const(e->g, 0));
-    Program *p = program_new(e, PROGRAM_EPOCH, "epoch");
-    Result r = {.kind = RESULT_STOP,
-                .name = name_of("stop"),
-                .node = graph_map(e->g, 0, NULL, one, NULL, s->at)};
-    VEC_PUSH(e->arena, p->results, r);
-    for (int i = 0; i < e->updates.len; i++)
-        program_next(e, p, e->updates.at[i].target, e->updates.at[i].node);
-    e->unit->config.has_stop = true;
-    stop_check(e, p, s->at);
 }
 
 void train_programs(Elab *e) {
@@ -331,6 +318,8 @@ void train_programs(Elab *e) {
     Scope *scope = e->model_scope;
     ValueList outputs = e->model_outputs;
     step_program(e);
+    if (e->has_after && !e->failed) after_program(e);
+    train_load(e);
     e->model_scope = scope; /* prediction is without training again */
     e->model_outputs = outputs;
     train_epoch(e);

@@ -24,7 +24,7 @@ static bool match_parts(const char *pattern, const char *path, bool prefix) {
     return star && !end && match_parts(pattern, path + m + 1, prefix);
 }
 
-static bool path_selected(const char *pattern, const char *path) {
+bool path_selected(const char *pattern, const char *path) {
     if (match_parts(pattern, path, true)) return true;
     for (const char *at = path; (at = strchr(at, '.')); at++)
         if (match_parts(pattern, at + 1, false)) return true;
@@ -76,13 +76,7 @@ static void part_add(Elab *e, PartList *parts, const Expr *x, Name key) {
         p.selector = x->b;
         if (!select_params(e, p.selector, p.chosen)) return;
     }
-    int updates = e->updates.len;
-    p.def = eval_callable(e, def);
-    if (e->updates.len > updates) {
-        fail(e, def->at, "E0578", "a hyperparameter with a state of its own is not available yet");
-        e->updates.len = updates;
-        return;
-    }
+    p.def = schedule_callable(e, def);
     if (p.def->kind == VAL_ERROR) return;
     if (p.def->kind != VAL_DEF) {
         fail(e, def->at, "E0572", "`%s` wants a def, this is %s", key, value_text(e, p.def));
@@ -177,44 +171,39 @@ static Value **gradient_values(Elab *e, Node *loss) {
     return g;
 }
 
+static bool gradient_fits(Elab *e, const Part *part, const Node *leaf, const Value *v) {
+    if (v->kind == VAL_ERROR) return false;
+    if (value_rank(v) == leaf->rank &&
+        (!leaf->rank ||
+         !memcmp(value_extent(v), leaf->extent, sizeof *leaf->extent * (size_t)leaf->rank)))
+        return true;
+    fail(e, part->at, "E0574", "the gradient of `%s`, %s, becomes %s", leaf->name,
+         shape_text(e, leaf->rank, leaf->extent), value_text(e, v));
+    return false;
+}
+
 static bool gradient_stage(Elab *e, const Part *part, const Stage *stage, int number, Value **g) {
-    int n = e->param_list.len;
-    Value *family = value_new(e, VAL_FAMILY, part->at), *one = value_new(e, VAL_DEF, part->at);
-    int *of = NEW_ARRAY(e->arena, int, n + 1);
+    int n = e->param_list.len, failed = e->failed;
+    Value *one = value_new(e, VAL_DEF, part->at), **next = NEW_ARRAY(e->arena, Value *, n + 1);
     VEC_PUSH(e->arena, one->stages, *stage);
-    for (int i = 0; i < n; i++)
-        if (part->chosen[i] && g[i]->kind != VAL_ERROR) {
-            of[family->items.len] = i;
-            VEC_PUSH(e->arena, family->items, g[i]);
-        }
     bool many = part->def->stages.len > 1;
     Name name = stage->decl ? stage->decl->name : stage->builtin;
     Part single = {.def = one,
                    .at = stage->at,
                    .hyper =
                        many ? name_printf("%s.%s%d", part->hyper, name, number + 1) : part->hyper};
-    int members = family->items.len, failed = e->failed;
-    Value **next = NEW_ARRAY(e->arena, Value *, members + 1);
-    for (int m = 0; m < members && e->failed == failed; m++) {
-        const Node *leaf = e->param_list.at[of[m]]->leaf;
-        e->member = m;
-        e->members = members;
-        next[m] =
-            apply_part(e, &single, &family, 1, name_printf("%s.%s", leaf->name, single.hyper));
-        e->members = 0;
-        e->member = -1;
-        if (next[m]->kind == VAL_ERROR) return false;
-        if (value_rank(next[m]) != leaf->rank ||
-            (leaf->rank && memcmp(value_extent(next[m]), leaf->extent,
-                                  sizeof *leaf->extent * (size_t)leaf->rank))) {
-            fail(e, part->at, "E0574", "the gradient of `%s`, %s, becomes %s", leaf->name,
-                 shape_text(e, leaf->rank, leaf->extent), value_text(e, next[m]));
-            return false;
-        }
+    weights_begin(e);
+    for (int i = 0; i < n && e->failed == failed; i++) {
+        const Node *leaf = e->param_list.at[i]->leaf;
+        if (!part->chosen[i] || g[i]->kind == VAL_ERROR) continue;
+        weights_member(e);
+        next[i] = apply_part(e, &single, &g[i], 1, name_printf("%s.%s", leaf->name, single.hyper));
+        gradient_fits(e, part, leaf, next[i]);
     }
-    for (int m = 0; m < members && e->failed == failed; m++)
-        g[of[m]] = next[m];
-    return e->failed == failed;
+    if (!weights_end(e) || e->failed > failed) return false;
+    for (int i = 0; i < n; i++)
+        if (next[i]) g[i] = weights_value(e, next[i]);
+    return true;
 }
 
 static void gradient_chain(Elab *e, Value **g) {
@@ -246,21 +235,46 @@ static const Part *part_for(const PartList *parts, int param) {
     return NULL;
 }
 
+/* `at` is known before the step: it may depend on parameters, states and numbers of the run. */
+typedef struct LookFor {
+    Map seen;
+    bool input;
+} LookFor;
+
 static void look_for(const Scalar *read, void *context) {
-    Node **wanted = context;
-    if (read->node == wanted[0])
-        wanted[1] = read->node;
-    else if (read->node->body)
-        sc_reads(read->node->body, look_for, context);
+    LookFor *look = context;
+    look->input = look->input || read->node->kind == NODE_INPUT;
+    if (!read->node->body || map_has(&look->seen, read->node)) return;
+    map_put(&look->seen, read->node, NULL);
+    sc_reads(read->node->body, look_for, look);
 }
 
 /* The node of an `at` for a parameter; NULL where there is none, or it is the parameter itself. */
-static Node *place_of(Elab *e, const Value *v, ParamRec *rec, Node *gradient, Span at) {
+static Node *place_of(Elab *e, const Value *v, ParamRec *rec, Span at) {
     Node *node = v && v->kind != VAL_ERROR ? update_fits(e, v, rec->leaf, at) : NULL;
-    Node *wanted[2] = {gradient, node == gradient ? node : NULL};
-    if (node && node->body) sc_reads(node->body, look_for, wanted);
-    if (wanted[1]) rec->blind = true; /* said when the optimizer is run in full */
-    return !node || wanted[1] || node == rec->leaf ? NULL : node;
+    if (node) node = weights_resolve(e, node);
+    LookFor look = {.input = node && node->kind == NODE_INPUT};
+    map_init(&look.seen, e->arena);
+    if (node && node->body) sc_reads(node->body, look_for, &look);
+    bool blind = look.input;
+    rec->blind = rec->blind || blind; /* said when the optimizer is run in full */
+    return !node || blind || node == rec->leaf ? NULL : node;
+}
+
+typedef struct Looked {
+    Value *at, *evaluate;
+} Looked;
+
+static void look_at_param(Elab *e, const Part *part, int i, Looked *looked) {
+    const ParamRec *rec = e->param_list.at[i];
+    Node *g = graph_leaf(e->g, NODE_INPUT, name_printf("%s.gradient", rec->leaf->name), false,
+                         rec->leaf->rank, rec->leaf->extent, 0, (Span){0});
+    Value *args[2] = {param_value(e, rec->leaf), param_value(e, g)};
+    e->look_at = e->look_eval = NULL;
+    e->updates.len = 0;
+    weights_member(e);
+    apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
+    *looked = (Looked){e->look_at, e->look_eval};
 }
 
 /* Where each gradient is wanted (`at e`) and what is evaluated (`evaluate at e`): found before the
@@ -270,24 +284,28 @@ bool update_look_ahead(Elab *e) {
     e->training = true;
     map_init(&e->visits, e->arena);
     freeze(e);
-    int before = e->failed;
+    int before = e->failed, n = e->param_list.len;
     bool evaluates = false;
     e->quiet++; /* faults are said when the optimizer is run in full */
     PartList parts = optimizers(e);
-    for (int i = 0; i < e->param_list.len; i++) {
+    Looked *looked = NEW_ARRAY(e->arena, Looked, n + 1);
+    e->loss = graph_leaf(e->g, NODE_INPUT, name_of("loss"), false, 0, NULL, 0, (Span){0});
+    for (int k = 0; k < parts.len; k++) {
+        weights_begin(e);
+        for (int i = 0; i < n; i++)
+            if (part_for(&parts, i) == &parts.at[k] && !e->param_list.at[i]->frozen)
+                look_at_param(e, &parts.at[k], i, &looked[i]);
+        weights_end(e);
+    }
+    for (int i = 0; i < n; i++) {
         ParamRec *rec = e->param_list.at[i];
         const Part *part = part_for(&parts, i);
         if (!part || rec->frozen) continue;
-        Node *g = graph_leaf(e->g, NODE_INPUT, name_printf("%s.gradient", rec->leaf->name), false,
-                             rec->leaf->rank, rec->leaf->extent, 0, (Span){0});
-        Value *args[2] = {param_value(e, rec->leaf), param_value(e, g)};
-        e->look_at = e->look_eval = NULL;
-        e->updates.len = 0;
-        apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
-        rec->forward = place_of(e, e->look_at, rec, g, part->at);
-        rec->evaluate = place_of(e, e->look_eval, rec, g, part->at);
+        rec->forward = place_of(e, looked[i].at, rec, part->at);
+        rec->evaluate = place_of(e, looked[i].evaluate, rec, part->at);
         evaluates = evaluates || rec->evaluate;
     }
+    e->loss = NULL;
     e->quiet--;
     e->failed = before;
     e->training = false;
@@ -296,53 +314,70 @@ bool update_look_ahead(Elab *e) {
 }
 
 static Value *constrain(Elab *e, const PartList *constraints, int param, Value *w) {
+    Weights *weights = e->weights; /* of the optimizer, which may be for other parameters */
+    e->weights = NULL;
     for (int k = 0; k < constraints->len; k++)
         if (constraints->at[k].chosen[param]) {
             Name name = e->param_list.at[param]->leaf->name;
             w = apply_part(e, &constraints->at[k], &w, 1,
                            name_printf("%s.%s", name, constraints->at[k].hyper));
         }
+    e->weights = weights;
     return w;
 }
 
-static bool update_param(Elab *e, Program *step, const Part *part, const PartList *constraints,
-                         int i, Value *g) {
-    ParamRec *rec = e->param_list.at[i];
+static Value *update_param(Elab *e, const Part *part, const PartList *constraints, int i,
+                           Value *g) {
+    const ParamRec *rec = e->param_list.at[i];
     Value *args[2] = {param_value(e, rec->leaf), g};
-    int failed = e->failed;
+    weights_member(e);
     Value *w = apply_part(e, part, args, 2, name_printf("%s.optimizer", rec->leaf->name));
     if (rec->blind)
         fail(e, part->at, "E0577", "`at` says where the gradient is taken: it cannot depend on it");
-    if (w->kind != VAL_ERROR) w = constrain(e, constraints, i, w);
-    if (w->kind == VAL_ERROR || e->failed > failed) return e->failed == failed;
-    Node *node = update_fits(e, w, rec->leaf, part->at);
-    if (node) program_next(e, step, rec->leaf, node);
-    return node != NULL;
+    return w->kind != VAL_ERROR ? constrain(e, constraints, i, w) : w;
+}
+
+/* One part after the other: a reduction over `weights` is over those of its part. */
+static void update_params(Elab *e, Program *step, const PartList *parts, Value **g) {
+    int n = e->param_list.len, failed = e->failed;
+    PartList constraints = parts_of(e, "constraint");
+    Value **w = NEW_ARRAY(e->arena, Value *, n + 1);
+    parts_rest(e, &constraints);
+    for (int k = 0; k < parts->len && e->failed == failed; k++) {
+        weights_begin(e);
+        for (int i = 0; i < n && e->failed == failed; i++)
+            if (part_for(parts, i) == &parts->at[k] && !e->param_list.at[i]->frozen)
+                w[i] = update_param(e, &parts->at[k], &constraints, i, g[i]);
+        weights_end(e);
+    }
+    for (int i = 0; i < n && e->failed == failed; i++) {
+        if (!w[i] || w[i]->kind == VAL_ERROR) continue;
+        Node *leaf = e->param_list.at[i]->leaf;
+        Node *node = update_fits(e, w[i], leaf, part_for(parts, i)->at);
+        if (node) program_next(e, step, leaf, weights_resolve(e, node));
+    }
+    for (int i = 0; i < e->updates.len && e->failed == failed; i++)
+        program_next(e, step, e->updates.at[i].target, weights_resolve(e, e->updates.at[i].node));
 }
 
 void update_program(Elab *e, Program *step, Node *loss) {
     e->mode = MODE_UPDATE;
     map_init(&e->visits, e->arena);
-    if (!train_key(e, "optimizer")) {
+    const Stmt *key = train_key(e, "optimizer");
+    if (!key) {
         if (fail(e, e->train->at, "E0575", "this training has no optimizer"))
             fail_help(e, "a key `optimizer = …` says how parameters are updated");
         return;
     }
     int failed = e->failed;
-    PartList parts = optimizers(e), constraints = parts_of(e, "constraint");
-    parts_rest(e, &constraints);
+    PartList parts = optimizers(e);
     Value **g = gradient_values(e, loss);
     gradient_chain(e, g);
-    for (int i = 0; i < e->param_list.len && e->failed == failed; i++) {
-        const Part *part = part_for(&parts, i);
-        if (e->param_list.at[i]->frozen) continue;
-        if (!part)
-            fail(e, train_key(e, "optimizer")->at, "E0576", "`%s` has no optimizer",
-                 e->param_list.at[i]->leaf->name);
-        else
-            update_param(e, step, part, &constraints, i, g[i]);
-    }
-    for (int i = 0; i < e->updates.len; i++)
-        program_next(e, step, e->updates.at[i].target, e->updates.at[i].node);
+    for (int i = 0; i < e->param_list.len && e->failed == failed; i++)
+        if (!e->param_list.at[i]->frozen && !part_for(&parts, i))
+            fail(e, key->at, "E0576", "`%s` has no optimizer", e->param_list.at[i]->leaf->name);
+    e->loss = loss;
+    if (e->failed == failed) update_params(e, step, &parts, g);
+    e->loss = NULL;
     e->mode = MODE_STEP;
 }

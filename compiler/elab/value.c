@@ -28,6 +28,7 @@ Value *value_scalar(Elab *e, const Scalar *s, Span at) {
     Value *v = value_new(e, VAL_NUMBER, at);
     v->s = s;
     v->known = sc_is_const(s, &v->num);
+    v->classes = s->kind == SC_READ ? s->node->classes : 0;
     v->truth = s->kind == SC_OP && op_info[s->op].truth;
     return v;
 }
@@ -59,7 +60,7 @@ const char *value_text(Elab *e, const Value *v) {
     case VAL_STRING:
         return arena_printf(e->arena, "the string \"%s\"", v->text);
     case VAL_NUMBER:
-        if (v->s->kind == SC_READ && v->s->node->classes) return "a class";
+        if (v->classes) return "a class";
         return v->truth ? "a condition" : "one number";
     case VAL_TENSOR:
         return shape_text(e, value_rank(v), value_extent(v));
@@ -71,8 +72,6 @@ const char *value_text(Elab *e, const Value *v) {
     }
     case VAL_TUPLE:
         return arena_printf(e->arena, "a tuple of %d", v->items.len);
-    case VAL_FAMILY:
-        return "all parameters";
     case VAL_EXAMPLE:
         return "an example";
     case VAL_ERROR:
@@ -157,10 +156,6 @@ Value *value_number(Elab *e, Value *v, Span at) {
         return v;
     case VAL_TENSOR:
         return tensor_number(e, v, at);
-    case VAL_FAMILY:
-        if (e->member < 0 || e->member >= v->items.len) return value_error(e);
-        if (!e->in_weights) e->family_reads++;
-        return value_number(e, v->items.at[e->member], at);
     case VAL_DEF:
         if (value_is_generator(v))
             return value_number(e, apply(e, v, NULL, 0, at, e->scope->path, e->scope->hyper), at);
@@ -247,6 +242,7 @@ Value *num_op(Elab *e, Op op, Value *a, Value *b, Value *c, Span at) {
         exponent = sc_const(e->g, b->num); /* repeated multiplication, whatever `--set` says */
     Value *v = value_scalar(e, op_hoisted(e, op, a->s, exponent, c ? c->s : NULL), at);
     v->truth = op_info[op].truth || (op == OP_SELECT && b->truth && c->truth);
+    if (op == OP_SELECT && b->classes == c->classes) v->classes = b->classes;
     if (known) {
         v->known = true;
         v->num = op_info[op].value(num[0], num[1], num[2]);
@@ -319,8 +315,6 @@ static Value *settle_tensor(Elab *e, Value *v, Name label, Span at) {
 }
 
 Value *value_settle(Elab *e, Value *v, Name label, Span at) {
-    if (v->kind == VAL_FAMILY && e->member >= 0 && e->member < v->items.len)
-        return value_settle(e, v->items.at[e->member], label, at);
     if (v->kind != VAL_NUMBER) return v;
     if (e->frame->nanon > 0) return settle_tensor(e, v, label, at);
     if (!v->s->reads || v->s->kind == SC_READ) return v;

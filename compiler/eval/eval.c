@@ -2,6 +2,7 @@
  * The float64 interpreter: evaluates nodes over whole arrays, each once.
  * Needs ir and base.
  * Knows no lanes, phases or passes; gradients must have been built before. */
+#include "call.h"
 #include "tape.h"
 #include <math.h>
 #include <string.h>
@@ -12,6 +13,8 @@ struct Eval {
     DrawState draws;
     Map leaves; /* node -> double * */
     Map nodes;  /* node -> Values *, in work */
+    Map walked; /* nodes whose recurrences are known */
+    Map groups; /* node -> ScanGroup * */
 };
 
 static void forget(Eval *eval) {
@@ -26,6 +29,8 @@ Eval *eval_new(Arena *arena, int64_t examples, uint64_t seed) {
     eval->arena = arena;
     eval->examples = examples;
     map_init(&eval->leaves, arena);
+    map_init(&eval->walked, arena);
+    map_init(&eval->groups, arena);
     uint32_t *number = NEW_ARRAY(arena, uint32_t, examples);
     for (int64_t i = 0; i < examples; i++)
         number[i] = (uint32_t)i;
@@ -67,11 +72,27 @@ void eval_draws(Eval *eval, const uint32_t *number, const uint32_t *presentation
 }
 
 /* ---- Leaves */
+/* How many examples are there. */
+static double *live_count(Eval *eval) {
+    double *count = NEW(eval->work, double);
+    *count = (double)eval->examples;
+    for (int i = 0; i < eval->leaves.slots.len; i++) {
+        const Node *leaf = eval->leaves.slots.at[i].key;
+        const double *live = eval->leaves.slots.at[i].value;
+        if (leaf->kind != NODE_INPUT || strcmp(leaf->name, "live")) continue;
+        *count = 0;
+        for (int64_t k = 0; k < eval->examples; k++)
+            *count += live[k] != 0;
+    }
+    return count;
+}
+
 static double *leaf_values(Eval *eval, Node *leaf) {
     double *set = map_get(&eval->leaves, leaf);
     if (set) return set;
     bool live = leaf->name && !strcmp(leaf->name, "live");
     bool number = leaf->name && !strcmp(leaf->name, "example.number");
+    if (leaf->kind == NODE_HYPER && !strcmp(leaf->name, "count")) return live_count(eval);
     if (!leaf->per_example || leaf->rank || !(live || number))
         bug("the interpreter was given no value of %s", leaf->name ? leaf->name : "a leaf");
     double *values = NEW_ARRAY(eval->work, double, eval->examples);
@@ -155,43 +176,118 @@ static Values operand_values(Node *node, void *context) {
     return node_values(operands->eval, node, operands->magnitudes);
 }
 
-static void compute(Eval *eval, const Node *node, Values *values, bool magnitudes) {
-    Operands operands = {eval, magnitudes};
-    Tape *tape =
-        tape_new(eval->work, node->body, &eval->draws, magnitudes, operand_values, &operands);
-    int64_t count = eval_count(eval, node), dims[MAX_DIMS] = {0};
-    values->value = NEW_ARRAY(eval->work, double, count);
-    if (magnitudes) values->magnitude = NEW_ARRAY(eval->work, double, count);
-    for (int64_t i = 0, example = 0; i < count; i++) {
-        Total total = element_total(eval, node, tape, dims, example);
-        values->value[i] = total.value;
-        if (magnitudes) values->magnitude[i] = total.magnitude;
-        if (!next_point(dims, node->extent, 0, node->rank)) example++;
+/* The elements of every example from dims[0] = first to last (all of them where rank is 0). */
+static void compute(Eval *eval, const Node *node, Values *values, Tape *tape, int64_t first,
+                    int64_t last) {
+    int64_t count = node_count(node), slice = node->rank ? count / node->extent[0] : 1;
+    int64_t examples = node->per_example ? eval->examples : 1;
+    for (int64_t example = 0; example < examples; example++) {
+        int64_t dims[MAX_DIMS] = {first}, at = example * count + first * slice;
+        for (int64_t i = 0; i < (last - first) * slice; i++, at++) {
+            Total total = element_total(eval, node, tape, dims, example);
+            values->value[at] = total.value;
+            if (values->magnitude) values->magnitude[at] = total.magnitude;
+            next_point(dims, node->extent, 0, node->rank);
+        }
     }
 }
 
-static Values node_values(Eval *eval, Node *node, bool magnitudes) {
+static Values *values_slot(Eval *eval, Node *node) {
     Values *values = map_get(&eval->nodes, node);
     if (!values) {
         values = NEW(eval->work, Values);
         map_put(&eval->nodes, node, values);
     }
+    return values;
+}
+
+/* A recurrence: step by step, its nodes in the order of a step. */
+static void compute_group(Eval *eval, const ScanGroup *group, bool magnitudes) {
+    if (group->fault) bug("the interpreter met a recurrence that cannot run: %s", group->fault);
+    int n = group->nodes.len;
+    Values **values = NEW_ARRAY(eval->work, Values *, n);
+    Tape **tape = NEW_ARRAY(eval->work, Tape *, n);
+    for (int i = 0; i < n; i++) { /* every member has its place before any is read */
+        const Node *node = group->nodes.at[i];
+        if (node->kind == NODE_SCAN) continue;
+        int64_t count = eval_count(eval, node);
+        values[i] = values_slot(eval, group->nodes.at[i]);
+        values[i]->value = NEW_ARRAY(eval->work, double, count);
+        values[i]->magnitude = magnitudes ? NEW_ARRAY(eval->work, double, count) : NULL;
+    }
+    Operands operands = {eval, magnitudes};
+    for (int i = 0; i < n; i++)
+        if (values[i])
+            tape[i] = tape_new(eval->work, group->nodes.at[i]->body, &eval->draws, magnitudes,
+                               operand_values, &operands);
+    for (int64_t k = 0; k < group->extent; k++) {
+        int64_t step = group->direction < 0 ? group->extent - 1 - k : k;
+        for (int i = 0; i < n; i++)
+            if (values[i])
+                compute(eval, group->nodes.at[i], values[i], tape[i], step, step + 1);
+    }
+}
+
+static void find_groups(Eval *eval, Node *node) {
+    if (map_has(&eval->walked, node)) return;
+    Program program = {.kind = PROGRAM_KINDS};
+    VEC_PUSH(eval->arena, program.results, (Result){.node = node});
+    NodeList nodes = program_groups(eval->arena, &program, &eval->groups);
+    for (int i = 0; i < nodes.len; i++)
+        map_put(&eval->walked, nodes.at[i], nodes.at[i]);
+}
+
+/* A function of whole tensors; its error scale is the size of its largest element. */
+static void compute_call(Eval *eval, const Node *node, Values *values, bool magnitudes) {
+    const double *operand[CALL_OPERANDS] = {0};
+    for (int i = 0; i < call_info[node->call].operands; i++)
+        operand[i] = node_values(eval, node->operand[i], false).value;
+    int64_t count = node_count(node);
+    double most = 0;
+    values->value = NEW_ARRAY(eval->work, double, count);
+    matrix_call(eval->work, node, operand, values->value);
+    values->magnitude = magnitudes ? NEW_ARRAY(eval->work, double, count) : NULL;
+    for (int64_t i = 0; i < count; i++)
+        most = fmax(most, fabs(values->value[i]));
+    for (int64_t i = 0; magnitudes && i < count; i++)
+        values->magnitude[i] = most;
+}
+
+static Values node_values(Eval *eval, Node *node, bool magnitudes) {
+    node = node_value(node);
+    Values *values = values_slot(eval, node);
     if (values->value && (values->magnitude || !magnitudes)) return *values;
+    if (node->kind == NODE_CALL) {
+        compute_call(eval, node, values, magnitudes);
+        return *values;
+    }
     if (node->kind > NODE_COMP)
         bug("the interpreter met %s, which a pass should have replaced",
             node->kind == NODE_GRAD ? "a gradient" : "a node of a later kind");
-    if (node->kind == NODE_COMP)
-        compute(eval, node, values, magnitudes);
-    else
+    const ScanGroup *group = map_get(&eval->groups, node);
+    if (group) {
+        compute_group(eval, group, magnitudes);
+    } else if (node->kind == NODE_COMP) {
+        Operands operands = {eval, magnitudes};
+        Tape *tape =
+            tape_new(eval->work, node->body, &eval->draws, magnitudes, operand_values, &operands);
+        int64_t count = eval_count(eval, node);
+        values->value = NEW_ARRAY(eval->work, double, count);
+        if (magnitudes) values->magnitude = NEW_ARRAY(eval->work, double, count);
+        compute(eval, node, values, tape, 0, node->rank ? node->extent[0] : 1);
+    } else {
         values->value = leaf_values(eval, node);
+    }
     if (node->kind != NODE_COMP && magnitudes)
         values->magnitude = absolute(eval->work, values->value, eval_count(eval, node));
     return *values;
 }
 
 const double *eval_node(Eval *eval, Node *node) {
+    find_groups(eval, node);
     return node_values(eval, node, false).value;
 }
 const double *eval_magnitude(Eval *eval, Node *node) {
+    find_groups(eval, node);
     return node_values(eval, node, true).magnitude;
 }

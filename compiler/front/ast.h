@@ -81,6 +81,7 @@ typedef enum StmtKind {
     STMT_EVALUATE_AT,  /* evaluate at value */
     STMT_AFTER_TRAINING, /* after training { body } */
     STMT_STOP_WHEN,    /* stop when value */
+    STMT_REQUIRE,      /* require value, text */
     STMT_DERIVATIVE,   /* derivative name = value */
     STMT_REPEAT,       /* repeat value { body } */
     STMT_CHECK,        /* tests: check gradients [of value] */

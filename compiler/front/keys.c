@@ -21,6 +21,11 @@ static bool is_one_of(Name name, const char *const *words, int count) {
     return false;
 }
 
+/* `fold = 0` in a data block: a number that conditions may look at and `--set` may change. */
+static bool is_setting(const Stmt *key) {
+    return key->value && key->value->kind == EXPR_NUMBER;
+}
+
 static void check_key(const Decl *decl, int i) {
     bool train = decl->kind == DECL_TRAIN;
     const char *const *keys = train ? train_keys : data_keys;
@@ -34,6 +39,7 @@ static void check_key(const Decl *decl, int i) {
         return;
     }
     if (is_one_of(key->name, keys, count)) return;
+    if (!train && is_setting(decl->body.at[i])) return;
     Name names[LENGTH(train_keys)];
     for (int j = 0; j < count; j++)
         names[j] = name_of(keys[j]);
@@ -42,7 +48,7 @@ static void check_key(const Decl *decl, int i) {
     if (near)
         diag_help("did you mean `%s`?", near);
     else if (!train)
-        diag_help("its keys are train, validation and test");
+        diag_help("its keys are train, validation and test, and numbers that conditions look at");
 }
 
 static void no_such(const Decl *decl, const char *what, Name name, const Map *map, Arena *arena) {
@@ -112,6 +118,9 @@ void check_keys(const Module *module, const Decl *decl) {
         if (model) add_model(&scope, model);
     }
     add_words(&scope, decl->at);
+    for (int i = 0; !train && i < decl->body.len; i++)
+        if (is_setting(decl->body.at[i]))
+            scope_add(&scope, decl->body.at[i]->targets.at[0].name, LOCAL_VALUE, decl->at);
     for (int i = 0; i < decl->body.len; i++) {
         const Stmt *key = decl->body.at[i];
         check_key(decl, i);

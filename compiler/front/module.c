@@ -48,12 +48,20 @@ static Decl *earlier_decl(Module *module, const Decl *decl) {
     return found;
 }
 
+/* The library's own file, read as a program or used by one: it shadows nothing. */
+static bool same_text(const Decl *a, const Decl *b) {
+    const Source *x = source_get(a->at.file), *y = source_get(b->at.file);
+    return x && y && x->length == y->length && memcmp(x->text, y->text, x->length) == 0;
+}
+
 static void check_earlier(Module *module, const Decl *decl) {
     const Decl *old = earlier_decl(module, decl);
     if (!old) return;
     if (old->at.file == decl->at.file) {
         diag_error(decl->at, "E0202", "`%s` is declared twice", decl->name);
         diag_note(old->at, "first here");
+    } else if (same_text(old, decl)) {
+        return;
     } else if (old->library && !decl->library) {
         diag_warning(decl->at, "W0101", "`%s` shadows the library's", decl->name);
         diag_note(old->at, "the library's");
@@ -190,6 +198,7 @@ static Module *load(Arena *arena, const char *path, const char *text, size_t len
     add_own(module, &own);
     /* What a faulty text declares is not known: its names would only be told as unknown. */
     if (readable) check_module(module);
+    if (readable) lint_module(module);
     return module;
 }
 

@@ -57,6 +57,9 @@ static const struct {
     {"epoch", SOFT},
     {"steps_per_epoch", SOFT},
     {"progress", SOFT},
+    {"loss", SOFT},
+    {"full_batch", SOFT},
+    {"all", SOFT},
     /* reserved indices */
     {"batch", SOFT},
     {"data", SOFT},

@@ -54,6 +54,9 @@ void scope_add_params(Scope *scope, const ParamList *params) {
             /* `p[units]` where `units` is an argument: its value is the extent. */
             scope_add(scope, index->name, LOCAL_EXTENT, index->at);
         }
+        const Expr *classes = params->at[i].classes; /* `t: class[c]` binds c in a def */
+        if (classes && classes->kind == EXPR_NAME && scope->decl->kind == DECL_DEF)
+            scope_add(scope, classes->name, LOCAL_EXTENT, classes->at);
     }
 }
 

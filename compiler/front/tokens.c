@@ -210,6 +210,7 @@ static int statement_kind(const Filter *f, int i) {
     }
     bool simple = value && next->kind != T_LBRACKET && next->kind != T_MINUS;
     if (is_word(word, "at") && simple) return T_AT;
+    if (is_word(word, "require") && (simple || next->kind == T_MINUS)) return T_REQUIRE;
     if (is_word(word, "repeat") && simple && brace_on_line(f, i)) return T_REPEAT;
     return 0;
 }

@@ -67,4 +67,7 @@ const Name *builtin_all(int *count);
 void check_module(const Module *module);
 void check_def(const Module *module, const Decl *decl);
 void check_keys(const Module *module, const Decl *decl);
+
+/* lint.c */
+void lint_module(const Module *module);
 #endif

@@ -50,6 +50,9 @@ typedef const Scalar *ValueMap(Graph *g, const Scalar *value, void *context);
 const Ix *ix_rebuild(Graph *g, const Ix *a, const Ix *const *map, int nmap, const int64_t *extents,
                      ValueMap *value, void *context);
 
+/* The node that is the same as key, or key itself, made part of the graph. */
+Node *node_intern(Graph *g, Node *key);
+
 /* What is wrong with a leaf or a comprehension to be made, as text in the graph's arena; NULL where
  * nothing is. The constructors take it for a bug(), the reader of the text form for a fault there.
  */

@@ -136,12 +136,26 @@ typedef enum NodeKind {
     NODE_COMP,   /* comprehension */
     NODE_GRAD,   /* gradient of rank-0 `of` by `wrt`; removed by the gradient pass */
     NODE_SCAN,   /* the value of `of`, which is made later and may read this: a recurrence */
-    NODE_CALL    /* matrix functions, ranks, quantiles (later) */
+    NODE_CALL    /* a result of a function of whole tensors (calls.def): wide, shared */
 } NodeKind;
 /* Order of the terms: the examples outermost where over_batch, then the reduced dimensions row-major.
  * SUM starts at +0, PROD at 1. MAX, MIN: the first term stands until a later one is greater (less).
  * ARGMAX, ARGMIN: row-major index over the reduced dimensions (the batch not counted) of that term. */
 typedef enum Reduce { RED_NONE, RED_SUM, RED_PROD, RED_MAX, RED_MIN, RED_ARGMAX, RED_ARGMIN } Reduce;
+
+/* Functions of whole tensors: calls.def. */
+typedef enum Call {
+#define CALL(id, ...) CALL_##id,
+#include "calls.def"
+#undef CALL
+    CALL_COUNT
+} Call;
+enum { CALL_OPERANDS = 2, CALL_RESULTS = 2, CALL_EXTENTS = 2 * MAX_RANK };
+typedef struct CallInfo {
+    const char *text;
+    int operands, results;
+} CallInfo;
+extern const CallInfo call_info[CALL_COUNT];
 
 struct Node {
     uint32_t id, hash;
@@ -156,6 +170,9 @@ struct Node {
     bool over_batch;  /* reduces over the examples too; then per_example is false */
     const Scalar *body;
     Node *of, *wrt;   /* GRAD; SCAN: of, the value it stands for */
+    Call call;        /* CALL: its function, */
+    int result;       /* which of its results, */
+    Node *operand[CALL_OPERANDS]; /* and its operands, NULL beyond the last */
     int64_t classes;  /* INPUT holding a class: their number; 0 otherwise */
     Span at;          /* where it was written (not part of identity) */
 };
@@ -183,6 +200,13 @@ Node *graph_comp(Graph *g, const CompSpec *spec);
 Node *graph_map(Graph *g, int rank, const int64_t *extent, const Scalar *body, Name name, Span at);
 Node *graph_const(Graph *g, int rank, const int64_t *extent, double value);
 Node *graph_grad(Graph *g, Node *of, Node *wrt);
+/* Result number `result` of a call; operands shared and of the right shapes (call_fault). */
+Node *graph_call(Graph *g, Call call, Node *const *operand, int result, Name name, Span at);
+/* What is wrong with the operands of a call, in the user's words; NULL where nothing is. */
+const char *call_fault(Graph *g, Call call, Node *const *operand);
+/* The integers that the runtime's function takes; returns how many. */
+int call_extents(const Node *node, int64_t *extent);
+
 /* ---- Recurrences. A value that reads its own earlier index is written with a reference: a leaf of its
  * shape (per example), bound to the value once that is made. Nodes that depend on each other through
  * references are a group: ordinary comprehensions with the step as dimension 0, which read each other at
@@ -215,6 +239,12 @@ typedef enum ProgramKind {
     PROGRAM_EVAL,    /* per example: loss and metrics */
     PROGRAM_PREDICT, /* per example: outputs and their `predict` clauses */
     PROGRAM_EPOCH,   /* after an evaluation: stop rules, reactive schedules */
+    PROGRAM_ORDER,   /* per example of the training split: its sort key or sampling weight */
+    PROGRAM_SUMS,    /* sums over the evaluated set that need those of `eval`, one a level */
+    PROGRAM_AFTER,   /* over the training minibatches, after training: what they add, in float64 */
+    PROGRAM_KEPT,    /* then, once: states made of that */
+    PROGRAM_SAMPLE,  /* predict with the draws of training */
+    PROGRAM_METRIC,  /* metrics of the whole evaluated set, from its sums */
     PROGRAM_KINDS
 } ProgramKind;
 typedef enum ResultKind {
@@ -260,15 +290,27 @@ typedef struct LayerRow { /* a row of the table of `check` */
     Node *output;
     Span at;
 } LayerRow;
+typedef struct BatchStage {
+    int64_t from, size;  /* from this epoch (step) on, so many examples per update */
+} BatchStage;
+typedef struct Load { /* leaves that start as a file of weights has them */
+    Name file;
+    VEC(Name) leaves;
+} Load;
 typedef struct TrainConfig {
     int64_t batch;       /* examples per update; its buffers are planned for this many */
+    bool batch_all;      /* the whole training set: `batch` is its number once a file told it */
+    VEC(BatchStage) stages; /* a batch that changes; else none */
+    bool stages_by_step;
     int64_t epochs, steps; /* steps 0: by epochs */
     uint64_t seed;
     int64_t leaves;
     bool last_drop;      /* last = "drop" */
+    bool wants_two;      /* an update takes a mean over the examples alone: one is not enough */
     Name best;           /* "loss" or a metric's name */
     bool best_max;
     bool has_stop;
+    VEC(Load) loads;
 } TrainConfig;
 typedef struct Unit {
     Arena *arena;
@@ -286,6 +328,7 @@ typedef struct Unit {
     VEC(Name) outputs;    /* model outputs in order */
     VEC(LayerRow) layers;
     TrainConfig config;
+    struct Unit *next;    /* the next training of the same file, or NULL */
 } Unit;
 const Program *unit_program(const Unit *unit, const char *name); /* NULL where absent */
 

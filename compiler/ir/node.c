@@ -11,6 +11,9 @@ static bool same_node(const void *left, const void *right) {
     if (a->kind != b->kind) return false;
     if (a->kind == NODE_SCAN) return a == b;
     if (a->kind == NODE_GRAD) return a->of == b->of && a->wrt == b->wrt;
+    if (a->kind == NODE_CALL)
+        return a->call == b->call && a->result == b->result &&
+               !memcmp(a->operand, b->operand, sizeof a->operand);
     if (a->kind != NODE_COMP) return a->name == b->name;
     return a->body == b->body && a->reduce == b->reduce && a->rank == b->rank &&
            a->nred == b->nred && a->over_batch == b->over_batch &&
@@ -20,6 +23,12 @@ static bool same_node(const void *left, const void *right) {
 static uint32_t hash_node(const Node *n) {
     uint32_t hash = hash_mix(11, n->kind);
     if (n->kind == NODE_GRAD) return hash_mix(hash_mix(hash, n->of->id), n->wrt->id);
+    if (n->kind == NODE_CALL) {
+        hash = hash_mix(hash_mix(hash, n->call), (uint64_t)n->result);
+        for (int i = 0; i < call_info[n->call].operands; i++)
+            hash = hash_mix(hash, n->operand[i]->id);
+        return hash;
+    }
     if (n->kind != NODE_COMP) return hash_mix(hash, (uintptr_t)n->name);
     hash = hash_mix(hash, (uint64_t)n->reduce << 16 | (uint64_t)n->rank << 8 | (uint64_t)n->nred);
     hash = hash_mix(hash_mix(hash, n->over_batch), n->body->id);
@@ -28,8 +37,7 @@ static uint32_t hash_node(const Node *n) {
     return hash;
 }
 
-/* The node that is the same as key, or key itself, made part of the graph. */
-static Node *intern(Graph *g, Node *key) {
+Node *node_intern(Graph *g, Node *key) {
     key->hash = hash_node(key);
     Node *node = table_find(&tables_of(g)->node, key, same_node);
     if (node) {
@@ -88,7 +96,7 @@ Node *graph_leaf(Graph *g, NodeKind kind, Name name, bool per_example, int rank,
         memcpy(key.extent, extent, sizeof *extent * (size_t)(rank < MAX_RANK ? rank : MAX_RANK));
     const char *fault = leaf_fault(g, &key);
     if (fault) bug("leaf %s: %s", shown(name), fault);
-    Node *node = intern(g, &key);
+    Node *node = node_intern(g, &key);
     if (!node->classes) node->classes = classes;
     return node;
 }
@@ -223,7 +231,7 @@ Node *graph_comp(Graph *g, const CompSpec *given) {
     key.per_example = spec.body->per_example && !spec.over_batch;
     key.wide = spec.body->wide;
     memcpy(key.extent, spec.extent, sizeof *key.extent * (size_t)(spec.rank + spec.nred));
-    return intern(g, &key);
+    return node_intern(g, &key);
 }
 
 Node *graph_map(Graph *g, int rank, const int64_t *extent, const Scalar *body, Name name, Span at) {
@@ -253,7 +261,7 @@ Node *graph_grad(Graph *g, Node *of, Node *wrt) {
                 .per_example = wrt->per_example,
                 .wide = of->wide};
     memcpy(key.extent, wrt->extent, sizeof *key.extent * (size_t)wrt->rank);
-    return intern(g, &key);
+    return node_intern(g, &key);
 }
 
 /* Each is another: what it stands for is not known yet. */

@@ -24,7 +24,9 @@ const char *const text_draw[] = {
 const char *const text_program[] = {
     [PROGRAM_SPLIT] = "split", [PROGRAM_FIT] = "fit",   [PROGRAM_INIT] = "init",
     [PROGRAM_STEP] = "step",   [PROGRAM_EVAL] = "eval", [PROGRAM_PREDICT] = "predict",
-    [PROGRAM_EPOCH] = "epoch"};
+    [PROGRAM_EPOCH] = "epoch", [PROGRAM_ORDER] = "order",
+    [PROGRAM_SUMS] = "sums",   [PROGRAM_METRIC] = "metric",
+    [PROGRAM_AFTER] = "after", [PROGRAM_KEPT] = "kept", [PROGRAM_SAMPLE] = "sample"};
 const char *const text_result[] = {
     [RESULT_VALUE] = "value", [RESULT_NEXT] = "next", [RESULT_STOP] = "stop"};
 const char *const text_source[] = {[FORMAT_IDX] = "idx", [FORMAT_CSV] = "csv"};
@@ -255,6 +257,12 @@ static void print_node(Printer *p, const Node *node) {
         print_node_number(p, node->of);
         fputs(" by ", p->out);
         print_node_number(p, node->wrt);
+    } else if (node->kind == NODE_CALL) {
+        fprintf(p->out, "call %s %d of", call_info[node->call].text, node->result);
+        for (int i = 0; i < call_info[node->call].operands; i++) {
+            fputc(' ', p->out);
+            print_node_number(p, node->operand[i]);
+        }
     } else if (node->kind == NODE_COMP) {
         print_comp(p, node);
     } else {
@@ -318,6 +326,18 @@ static void print_config(Printer *p, const TrainConfig *c) {
             " leaves %" PRId64,
             c->batch, c->epochs, c->steps, c->seed, c->leaves);
     fputs(c->last_drop ? " last_drop" : "", p->out);
+    fputs(c->batch_all ? " batch_all" : "", p->out);
+    fputs(c->wants_two ? " wants_two" : "", p->out);
+    fputs(c->stages_by_step ? " stages_by_step" : "", p->out);
+    for (int i = 0; i < c->stages.len; i++)
+        fprintf(p->out, " stage %" PRId64 " %" PRId64, c->stages.at[i].from, c->stages.at[i].size);
+    for (int i = 0; i < c->loads.len; i++) {
+        fputs(" load", p->out);
+        print_name(p, c->loads.at[i].file);
+        fprintf(p->out, " %d", c->loads.at[i].leaves.len);
+        for (int k = 0; k < c->loads.at[i].leaves.len; k++)
+            print_name(p, c->loads.at[i].leaves.at[k]);
+    }
     fputs(c->best_max ? " best_max" : "", p->out);
     fputs(c->has_stop ? " has_stop" : "", p->out);
     if (c->best) {

@@ -2,6 +2,7 @@
  * Reads the text form of a unit (print.c writes it) by recursive descent.
  * Needs base and ir.h.
  * Trusts nothing: the first fault is diagnosed at its place and ends the reading. */
+#include "intern.h"
 #include "read.h"
 #include "text.h"
 
@@ -20,7 +21,22 @@ static void read_config(Reader *r) {
             c->leaves = text_integer(r);
         else if (text_take_word(r, "last_drop"))
             c->last_drop = true;
-        else if (text_take_word(r, "best_max"))
+        else if (text_take_word(r, "batch_all"))
+            c->batch_all = true;
+        else if (text_take_word(r, "wants_two"))
+            c->wants_two = true;
+        else if (text_take_word(r, "stages_by_step"))
+            c->stages_by_step = true;
+        else if (text_take_word(r, "stage")) {
+            BatchStage stage = {.from = text_integer(r)};
+            stage.size = text_integer(r);
+            VEC_PUSH(r->arena, c->stages, stage);
+        } else if (text_take_word(r, "load")) {
+            Load load = {.file = text_name(r)};
+            for (int64_t n = text_integer(r); n > 0; n--)
+                VEC_PUSH(r->arena, load.leaves, text_name(r));
+            VEC_PUSH(r->arena, c->loads, load);
+        } else if (text_take_word(r, "best_max"))
             c->best_max = true;
         else if (text_take_word(r, "has_stop"))
             c->has_stop = true;

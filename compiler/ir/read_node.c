@@ -98,6 +98,26 @@ static Node *read_reference(Reader *r, Name name, Span at) {
     return graph_scan(r->g, rank, extent, name, at);
 }
 
+/* `call eigh 0 of %3` */
+static Node *read_call(Reader *r, Name name, Span at) {
+    int call = 0;
+    while (call < CALL_COUNT &&
+           (r->kind != TOKEN_WORD || strcmp(r->text, call_info[call].text) != 0))
+        call++;
+    if (call == CALL_COUNT) text_fail(r, r->span, "unknown function of a call");
+    text_next(r);
+    int64_t result = text_integer(r);
+    if (result < 0 || result >= call_info[call].results)
+        text_fail(r, at, "this function has no such result");
+    text_expect_word(r, "of");
+    Node *operand[CALL_OPERANDS] = {0};
+    for (int i = 0; i < call_info[call].operands; i++)
+        operand[i] = text_node_number(r);
+    const char *fault = call_fault(r->g, (Call)call, operand);
+    if (fault) text_fail(r, at, fault);
+    return graph_call(r->g, (Call)call, operand, (int)result, name, at);
+}
+
 void text_node(Reader *r) {
     Span at = r->span;
     text_expect(r, '%');
@@ -111,12 +131,13 @@ void text_node(Reader *r) {
     if (r->kind != TOKEN_WORD) text_fail(r, r->span, "expected the kind of a node");
     int leaf = text_find(text_leaf, LEAF_KINDS, r->text),
         reduce = text_find(text_reduce, REDUCES, r->text);
-    bool scan = !strcmp(r->text, "scan");
-    if (leaf < 0 && reduce < 0 && !scan && strcmp(r->text, "grad") != 0)
+    bool scan = !strcmp(r->text, "scan"), call = !strcmp(r->text, "call");
+    if (leaf < 0 && reduce < 0 && !scan && !call && strcmp(r->text, "grad") != 0)
         text_fail(r, r->span, arena_printf(r->arena, "unknown kind of node '%s'", r->text));
     text_next(r);
     Node *node = leaf >= 0     ? read_leaf(r, (NodeKind)leaf, name, at)
                  : reduce >= 0 ? read_comp(r, (Reduce)reduce, name, at)
+                 : call        ? read_call(r, name, at)
                  : scan        ? read_reference(r, name, at)
                                : read_grad(r, at);
     VEC_PUSH(r->arena, r->nodes, node);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 Node *node_value(Node *node) {
-    while (node->kind == NODE_SCAN)
+    while (node->kind == NODE_SCAN && node->of)
         node = node->of;
     return node;
 }
@@ -34,14 +34,11 @@ void scan_bind(Graph *g, Node *scan, Node *of) {
 }
 
 bool scan_offset(const Scalar *read, int64_t *offset) {
-    int dim;
     if (!read->node->rank) return false;
     const Ix *at = read->at[0];
     if (at->n != 1 || at->term[0].kind != ATOM_DIM || at->term[0].dim || at->term[0].coef != 1)
         return false;
     *offset = at->c;
-    for (int i = 1; i < read->node->rank; i++) /* it would be another time elsewhere */
-        if (ix_is_dim(read->at[i], &dim) && dim == 0) return false;
     return true;
 }
 
@@ -49,8 +46,8 @@ bool scan_offset(const Scalar *read, int64_t *offset) {
  * a group, contiguous in the list and in the order of one step. */
 typedef struct Mark {
     int index, low;
-    bool open;  /* on the stack */
-    int step;   /* in the order of a step: 1 being visited, 2 done */
+    bool open; /* on the stack */
+    int step;  /* in the order of a step: 1 being visited, 2 done */
     ScanGroup *group;
 } Mark;
 typedef struct Walk {
@@ -116,7 +113,8 @@ static void step_node(Walk *walk, Node *node) {
     mark->step = 1;
     if (node->kind == NODE_COMP) {
         if (!node->rank || node->extent[0] != group->extent)
-            fault(group, node, "it is read elsewhere than at a fixed distance along its first index");
+            fault(group, node,
+                  "it is read elsewhere than at a fixed distance along its first index");
         else if (!node->per_example)
             fault(group, node, "it is the same for all examples");
         walk->reader = node;
@@ -157,6 +155,8 @@ static void walk_node(Walk *walk, Node *node) {
     if (node->body) sc_reads(node->body, walk_read, walk);
     if (node->of) walk_operand(walk, node->of);
     if (node->wrt) walk_operand(walk, node->wrt);
+    for (int i = 0; node->kind == NODE_CALL && i < call_info[node->call].operands; i++)
+        walk_operand(walk, node->operand[i]);
     if (mark->low < mark->index) return;
     if (walk->stack.len == first + 1) {
         mark->open = false;

@@ -83,8 +83,13 @@ static void verify_node(Verifier *v, const Node *n) {
         require(v, !wrong, wrong);
         break;
     }
-    case NODE_CALL:
-        fault(v, "a kind of node that is not known yet");
+    case NODE_CALL: {
+        const char *wrong = call_fault(v->g, n->call, n->operand);
+        require(v, !wrong, wrong);
+        require(v, n->wide && !n->per_example && n->result < call_info[n->call].results,
+                "a call that is not shared and wide, or without such a result");
+        break;
+    }
     default: {
         const char *wrong = leaf_fault(v->g, n);
         require(v, !wrong, wrong);
@@ -103,7 +108,8 @@ static bool same_shape(const Node *a, const Node *b) {
 /* Fitted values are set by the fit programs, and by init where those start from; everything else by
  * init and by what runs while training. */
 static bool may_set(ProgramKind kind, NodeKind leaf) {
-    if (leaf == NODE_FITTED) return kind == PROGRAM_FIT || kind == PROGRAM_INIT;
+    if (leaf == NODE_FITTED)
+        return kind == PROGRAM_FIT || kind == PROGRAM_INIT || kind == PROGRAM_AFTER;
     return (leaf == NODE_PARAM || leaf == NODE_STATE) && kind != PROGRAM_FIT;
 }
 
@@ -160,7 +166,7 @@ static void verify_program(const Unit *unit, const Program *program, int stage) 
         verify_node(&v, nodes.at[i]);
         const ScanGroup *group = map_get(&groups, nodes.at[i]);
         v.node = group ? group->where : NULL;
-        require(&v, !group || !group->fault, group ? group->fault : "");
+        require(&v, !group || !group->fault || diag_errors() > 0, group ? group->fault : "");
         v.node = NULL;
     }
     if (program->kind == PROGRAM_INIT) {

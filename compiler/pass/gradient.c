@@ -16,6 +16,9 @@ typedef struct Loss {
     Map consumers; /* Node -> NodeList* of the comprehensions that read it, the last first */
     Map reads;     /* Node -> AdjointList* of its body */
     Map adjoint;   /* Node -> Node */
+    NodeList scans;        /* references under the loss */
+    Map carried;           /* reference -> a reference to its adjoint */
+    NodeList open;         /* references whose adjoints are not bound yet */
 } Loss;
 static Node *adjoint_of(Loss *loss, Node *x);
 
@@ -257,6 +260,28 @@ static Node *contribution(Graph *g, Node *y, const Adjoint *adjoint) {
 }
 
 /* ---- Adjoints of nodes */
+/* What a value gets through a reference comes from later steps, whose adjoints need its own first:
+ * a reference again, to the adjoint of the reference. */
+static Node *carried_of(Loss *loss, Node *scan) {
+    Node *carried = map_get(&loss->carried, scan);
+    if (!carried) {
+        Name name = scan->name ? name_printf("%s.carried", scan->name) : NULL;
+        carried = graph_scan(loss->g, scan->rank, scan->extent, name, scan->at);
+        map_put(&loss->carried, scan, carried);
+        VEC_PUSH(loss->g->arena, loss->open, scan);
+    }
+    return carried;
+}
+
+static void close_carried(Loss *loss) {
+    for (int i = 0; i < loss->open.len; i++) {
+        Node *scan = loss->open.at[i];
+        Node *of = adjoint_of(loss, scan); /* may open others */
+        scan_bind(loss->g, map_get(&loss->carried, scan), of);
+    }
+    loss->open.len = 0;
+}
+
 static Node *adjoint_new(Loss *loss, Node *x) {
     Graph *g = loss->g;
     if (x == loss->of) return graph_const(g, 0, NULL, 1);
@@ -270,6 +295,9 @@ static Node *adjoint_new(Loss *loss, Node *x) {
                 sum = op2(g, OP_ADD, sum, sc_read_all(g, part));
             }
     }
+    for (int i = 0; i < loss->scans.len; i++)
+        if (loss->scans.at[i]->of == x && map_has(&loss->consumers, loss->scans.at[i]))
+            sum = op2(g, OP_ADD, sum, sc_read_all(g, carried_of(loss, loss->scans.at[i])));
     Node *adjoint = graph_map(g, x->rank, x->extent, sum, NULL, x->at);
     if (!adjoint->name && x->name) adjoint->name = name_printf("%s.grad", x->name);
     return adjoint;
@@ -306,9 +334,12 @@ static Loss *loss_new(Graph *g, Node *of) {
     map_init(&loss->consumers, g->arena);
     map_init(&loss->reads, g->arena);
     map_init(&loss->adjoint, g->arena);
+    map_init(&loss->carried, g->arena);
     Program program = {.kind = PROGRAM_KINDS};
     VEC_PUSH(g->arena, program.results, (Result){.node = of});
     NodeList nodes = program_nodes(g->arena, &program);
+    for (int i = nodes.len - 1; i >= 0; i--)
+        if (nodes.at[i]->kind == NODE_SCAN) VEC_PUSH(g->arena, loss->scans, nodes.at[i]);
     for (int i = nodes.len - 1; i >= 0; i--)
         if (nodes.at[i]->kind == NODE_COMP)
             sc_reads(nodes.at[i]->body, add_use, &(Use){loss, nodes.at[i]});
@@ -323,7 +354,25 @@ static Node *replace_grad(Graph *g, Node *node, void *context) {
         loss = loss_new(g, node->of);
         map_put(losses, node->of, loss);
     }
-    return adjoint_of(loss, node->wrt);
+    Node *adjoint = adjoint_of(loss, node->wrt);
+    close_carried(loss);
+    return node_value(adjoint);
+}
+
+/* Reads along a diagonal of index 0 and another: their adjoints depend on other steps at once. */
+static void check_recurrences(const Unit *unit, Arena *scratch) {
+    for (int i = 0; i < unit->programs.len; i++) {
+        Map groups;
+        map_init(&groups, scratch);
+        NodeList nodes = program_groups(scratch, &unit->programs.at[i], &groups);
+        for (int k = 0; k < nodes.len; k++) {
+            const ScanGroup *group = map_get(&groups, nodes.at[k]);
+            if (!group || !group->fault || group->nodes.at[0] != nodes.at[k]) continue;
+            diag_error(group->where->at, "E0590",
+                       "the gradient of this recurrence is not available yet");
+            return;
+        }
+    }
 }
 
 void pass_gradient(Unit *unit) {
@@ -331,5 +380,6 @@ void pass_gradient(Unit *unit) {
     Map losses;
     map_init(&losses, scratch);
     unit_rewrite(unit, replace_grad, &losses);
+    check_recurrences(unit, scratch);
     arena_free(scratch);
 }

@@ -51,6 +51,12 @@ static Node *rebuild(Rewrite *r, Node *node) {
     if (node->kind == NODE_GRAD)
         return graph_grad(r->g, rewrite(r, node->of), rewrite(r, node->wrt));
     if (node->kind == NODE_SCAN) VEC_PUSH(r->g->arena, r->scans, node);
+    if (node->kind == NODE_CALL) {
+        Node *operand[CALL_OPERANDS] = {0};
+        for (int i = 0; i < call_info[node->call].operands; i++)
+            operand[i] = rewrite(r, node->operand[i]);
+        return graph_call(r->g, node->call, operand, node->result, node->name, node->at);
+    }
     if (node->kind != NODE_COMP) return node;
     CompSpec spec = {.rank = node->rank,
                      .nred = node->nred,

@@ -57,15 +57,25 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
     ProgramPlan *program = NEW(plan->arena, ProgramPlan);
     program->program = source;
     program->alias = -1;
-    program->wide = source->kind == PROGRAM_FIT;
-    program->batch = source->kind == PROGRAM_STEP ? (int)plan->unit->config.batch : WHOLE_SET_BATCH;
+    program->wide = source->kind == PROGRAM_FIT || source->kind == PROGRAM_METRIC ||
+                    source->kind == PROGRAM_AFTER;
+    program->batch = source->kind == PROGRAM_STEP || source->kind == PROGRAM_AFTER
+                         ? (int)plan->unit->config.batch
+                         : WHOLE_SET_BATCH;
     if (program->batch < 1) program->batch = 1;
     program->blocks = (program->batch + LANES - 1) / LANES;
     int64_t leaves = plan->unit->config.leaves > 0 ? plan->unit->config.leaves : 16;
     program->leaf_blocks = 1;
     while ((program->blocks + program->leaf_blocks - 1) / program->leaf_blocks > leaves)
         program->leaf_blocks *= 2;
-    program->nodes = program_nodes(plan->arena, source);
+    map_init(&program->groups, plan->arena);
+    program->nodes = program_groups(plan->arena, source, &program->groups);
+    map_init(&program->doubles, plan->arena);
+    for (int i = 0; i < program->nodes.len; i++) {
+        const Node *node = program->nodes.at[i];
+        for (int k = 0; node->kind == NODE_CALL && k < call_info[node->call].operands; k++)
+            map_put(&program->doubles, node->operand[k], node->operand[k]);
+    }
     plan_group(plan, program);
     for (int k = 0; k < program->kernels.len; k++)
         plan_tile(plan, program, program->kernels.at[k]);
@@ -154,6 +164,9 @@ static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan
     for (int d = 0; d < kernel->axes; d++)
         fprintf(out, "%s%lld", d ? ", " : "", (long long)kernel->axis[d]);
     fprintf(out, "]");
+    if (kernel->group)
+        fprintf(out, " step by step %s", kernel->group->direction < 0 ? "down" : "up");
+    if (kernel->calls.len) fprintf(out, " call %s", call_info[kernel->calls.at[0]->call].text);
     if (kernel->transpose) fprintf(out, " transpose %%%u", kernel->transpose->node->id);
     if (kernel->copy_to)
         fprintf(out, " copy %%%u to %s", kernel->copy_from->id, kernel->copy_to->name);
@@ -171,6 +184,8 @@ static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan
         print_node(out, program, plan, kernel->reductions.at[i]);
     for (int i = 0; i < kernel->maps.len; i++)
         print_node(out, program, plan, kernel->maps.at[i]);
+    for (int i = 0; i < kernel->calls.len; i++)
+        print_node(out, program, plan, kernel->calls.at[i]);
 }
 
 static const char *unit_name(const Plan *plan, int program) {

@@ -48,6 +48,7 @@ struct Kernel {
     int64_t axis[MAX_DIMS];
     VEC(Node *) reductions;    /* over the same space and the same reduced dimensions */
     VEC(Node *) maps;          /* after them, in order, over the same space */
+    VEC(Node *) calls;         /* nothing but results of one call of a function of whole tensors */
     Buffer *transpose;         /* a kernel that only transposes this buffer's node into it */
     Node *copy_from, *copy_to; /* a kernel that only copies a value to a leaf */
     BatchSum batch_sum;
@@ -58,6 +59,7 @@ struct Kernel {
     bool draws;         /* a tile begins where a block of draws does: one serves 4 or 8 elements */
     int split;          /* UNITS: axis that is divided among threads; -1: none */
     int phase;
+    const ScanGroup *group; /* part of a recurrence: runs one step of dimension 0 at a time; or NULL */
     double flops;        /* with a full batch; BLOCKS: of one block */
     VEC(Kernel *) after; /* kernels that must have run */
 };
@@ -75,6 +77,7 @@ typedef struct ProgramPlan {
     int leaf_blocks; /* blocks in a leaf of the sums over examples */
     bool wide;       /* everything in float64 (FIT) */
     NodeList nodes;
+    Map groups; /* Node -> ScanGroup of those in a recurrence */
     VEC(Kernel *) kernels;
     VEC(PlanPhase) phases;
     VEC(Buffer *) buffers;
@@ -83,6 +86,7 @@ typedef struct ProgramPlan {
     Map kernel_of;                 /* comp Node -> Kernel */
     Map stored;                    /* comp Node -> itself, where its value must be in memory */
     Map in_place;                  /* comp Node -> leaf whose buffer it writes */
+    Map doubles;                   /* operands of calls: float64 */
     Buffer *number, *presentation; /* what draws see of each example; NULL where none looks */
     int64_t mem, scratch;          /* bytes of working memory beyond the persistent part */
 } ProgramPlan;
@@ -116,6 +120,12 @@ void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel);
  */
 bool plan_stride(const Scalar *read, int dim, int64_t *stride);
 bool plan_identity(const Scalar *read, int rank); /* at dims 0 .. rank-1, of that rank */
+/* Does a kernel of a recurrence read what an earlier step of it left in memory? */
+bool plan_carried(const ProgramPlan *program, const Kernel *kernel, const Scalar *read);
+/* Must `kernel` run after `other`? All kernels of a recurrence do where one of them does. `mark`: by
+ * number of kernel, holding other stamps before. */
+bool plan_follows(const ProgramPlan *program, const Kernel *kernel, const Kernel *other, int *mark,
+                  int stamp);
 /* Stride of a read along the lanes of a CARRY_DIM kernel; false where it is not affine. */
 bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride);
 /* The axis that a dimension of the space is run by. */
@@ -123,6 +133,10 @@ int plan_axis(const Kernel *kernel, int dim);
 /* Does an expression draw for each example? */
 bool plan_draws(const Scalar *s);
 enum { DRAW_TILE = 8 };
+/* Can the kernels of a recurrence run now? Adds them to a phase in the order of a step. */
+bool plan_group_ready(const ProgramPlan *program, const ScanGroup *group);
+void plan_group_place(Plan *plan, ProgramPlan *program, const ScanGroup *group, int number,
+                      PlanPhase *phase);
 /* Can dimensions from .. rank-1 be run as one in this expression? */
 bool plan_merges(Graph *graph, const Kernel *kernel, const Scalar *body, int from);
 #endif

@@ -43,7 +43,7 @@ bool plan_stride(const Scalar *read, int dim, int64_t *stride) {
 bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes) {
     if (node->kind == NODE_FITTED || node->kind == NODE_HYPER) return true;
     if (node->kind == NODE_PARAM || node->kind == NODE_STATE) return float_bytes == 8;
-    return node->wide || program->wide || float_bytes == 8;
+    return node->wide || program->wide || float_bytes == 8 || map_has(&program->doubles, node);
 }
 
 static bool same_space(const Kernel *kernel, const Node *node) {
@@ -53,27 +53,22 @@ static bool same_space(const Kernel *kernel, const Node *node) {
     return true;
 }
 
-/* Must `kernel` run after `other`? */
-static bool reaches(const Kernel *kernel, const Kernel *other, int *mark, int stamp) {
-    if (kernel == other) return true;
-    if (mark[kernel->number] == stamp) return false;
-    mark[kernel->number] = stamp;
-    for (int i = 0; i < kernel->after.len; i++)
-        if (reaches(kernel->after.at[i], other, mark, stamp)) return true;
-    return false;
-}
-
 typedef struct Grouping {
     Plan *plan;
     ProgramPlan *program;
     int *mark, stamp;
 } Grouping;
 
+static Kernel *kernel_of(const ProgramPlan *program, const Scalar *read) {
+    return map_get(&program->kernel_of, node_value(read->node));
+}
+
 /* A node may join a kernel unless another of its operands needs that kernel's result. */
 static bool may_join(Grouping *grouping, const Kernel *home, const Reads *reads) {
     for (int i = 0; i < reads->n; i++) {
-        Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
-        if (made && made != home && reaches(made, home, grouping->mark, ++grouping->stamp))
+        Kernel *made = kernel_of(grouping->program, reads->at[i]);
+        if (made && made != home && !plan_carried(grouping->program, home, reads->at[i]) &&
+            plan_follows(grouping->program, made, home, grouping->mark, ++grouping->stamp))
             return false;
     }
     return true;
@@ -86,30 +81,28 @@ static void join(Grouping *grouping, Kernel *home, Node *node, const Reads *read
     else
         VEC_PUSH(arena, home->reductions, node);
     for (int i = 0; i < reads->n; i++) {
-        Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
-        if (made && made != home) VEC_PUSH(arena, home->after, made);
+        Kernel *made = kernel_of(grouping->program, reads->at[i]);
+        if (made && made != home && !plan_carried(grouping->program, home, reads->at[i]))
+            VEC_PUSH(arena, home->after, made);
     }
     map_put(&grouping->program->kernel_of, node, home);
 }
 
-static bool in_kernel(const Kernel *kernel, const Node *node) {
-    for (int i = 0; i < kernel->reductions.len; i++)
-        if (kernel->reductions.at[i] == node) return true;
-    for (int i = 0; i < kernel->maps.len; i++)
-        if (kernel->maps.at[i] == node) return true;
-    return false;
-}
-
 /* A map may ride on the kernel of its newest operand if it needs that kernel's values only where
  * they are in registers. */
-static bool map_rides(Graph *graph, const Kernel *kernel, const Node *node, const Reads *reads) {
-    if (!same_space(kernel, node)) return false;
+static bool map_rides(const Grouping *grouping, const Kernel *kernel, const Node *node,
+                      const Reads *reads) {
+    const ProgramPlan *program = grouping->program;
+    Graph *graph = grouping->plan->unit->graph;
+    if (!same_space(kernel, node) || kernel->calls.len || kernel->group != map_get(&program->groups, node)) return false;
     if (kernel->axes < kernel->rank && !plan_merges(graph, kernel, node->body, kernel->axes - 1))
         return false;
     if (kernel->batch_sum == BATCH_LANES) return false;
     if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_NONE) return false;
     for (int i = 0; i < reads->n; i++)
-        if (in_kernel(kernel, reads->at[i]->node) && !plan_identity(reads->at[i], node->rank))
+        if (kernel_of(program, reads->at[i]) == kernel &&
+            !plan_identity(reads->at[i], node->rank) &&
+            !plan_carried(program, kernel, reads->at[i]))
             return false;
     return true;
 }
@@ -136,6 +129,7 @@ static bool reduction_joins(Graph *graph, const Kernel *kernel, const Node *node
 static Kernel *kernel_new(Plan *plan, ProgramPlan *program, const Node *node) {
     Kernel *kernel = NEW(plan->arena, Kernel);
     kernel->number = program->kernels.len;
+    kernel->group = map_get(&program->groups, node);
     kernel->per_example = node->per_example;
     kernel->wide = plan_wide(program, node, plan->target.float_bytes);
     kernel->rank = node->rank;
@@ -157,6 +151,17 @@ static void merge(Kernel *kernel, int from) {
         kernel->axis[from] *= kernel->extent[d];
 }
 
+/* Can a read fall outside for some lanes along the last dimension, and not for others? */
+static bool leaves_by_lanes(const Kernel *kernel, const Scalar *read) {
+    for (int m = 0; read->outside && m < read->node->rank; m++) {
+        int64_t lo, hi;
+        bool known = ix_range(read->at[m], kernel->extent, &lo, &hi);
+        if (known && lo >= 0 && hi < read->node->extent[m]) continue;
+        if (!known || ix_dims(read->at[m]) >> (kernel->rank - 1) & 1) return true;
+    }
+    return false;
+}
+
 /* Do lanes fit along the last axis: every operand constant or contiguous there? Then examples can
  * be summed in sequence with sixteen results side by side. Merged dimensions count as one. */
 static bool sequence_lanes(Plan *plan, Kernel *kernel, const Node *node, const Reads *reads) {
@@ -167,7 +172,8 @@ static bool sequence_lanes(Plan *plan, Kernel *kernel, const Node *node, const R
         bool fits = true, any = false;
         for (int i = 0; i < reads->n && fits; i++) {
             int64_t stride;
-            fits = !reads->at[i]->outside && plan_stride(reads->at[i], node->rank - 1, &stride) &&
+            fits = !leaves_by_lanes(kernel, reads->at[i]) &&
+                   plan_stride(reads->at[i], node->rank - 1, &stride) &&
                    (stride == 0 || stride == 1);
             any |= fits && stride == 1;
         }
@@ -219,7 +225,7 @@ static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *
         carry_batch_sum(plan, kernel, node, reads);
     } else if (node->per_example) {
         kernel->carrier = CARRY_BATCH;
-        bool together = node->nred && program->blocks > 1 && big_operand(plan, reads);
+        bool together = !kernel->group && node->nred && program->blocks > 1 && big_operand(plan, reads);
         kernel->kind = together ? KERNEL_UNITS : KERNEL_BLOCKS;
     } else {
         carry_shared(kernel, node);
@@ -228,8 +234,8 @@ static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *
 
 /* Fewer, longer loops: trailing dimensions that all members run through together become one. */
 static void merge_axes(Plan *plan, Kernel *kernel) {
-    if (kernel->transpose || kernel->axes < kernel->rank) return;
-    for (int from = 0; from < kernel->rank - 1; from++) {
+    if (kernel->transpose || kernel->calls.len || kernel->axes < kernel->rank) return;
+    for (int from = kernel->group ? 1 : 0; from < kernel->rank - 1; from++) {
         bool ok = true;
         for (int i = 0; i < kernel->reductions.len && ok; i++)
             ok = plan_merges(plan->unit->graph, kernel, kernel->reductions.at[i]->body, from);
@@ -252,7 +258,7 @@ static void want_transposes(Plan *plan, ProgramPlan *program, Kernel *kernel) {
         Reads reads = {.n = 0};
         sc_reads(kernel->reductions.at[r]->body, reads_add, &reads);
         for (int i = 0; i < reads.n; i++) {
-            Node *node = reads.at[i]->node;
+            Node *node = node_value(reads.at[i]->node);
             int64_t stride;
             if (!node->per_example || !plan_lane_stride(kernel, reads.at[i], &stride) ||
                 stride == 0 || map_has(&program->of_node_transposed, node))
@@ -264,6 +270,7 @@ static void want_transposes(Plan *plan, ProgramPlan *program, Kernel *kernel) {
             VEC_PUSH(plan->arena, program->buffers, buffer);
             Kernel *turn = kernel_new(plan, program, node);
             turn->kind = KERNEL_BLOCKS;
+            turn->group = NULL;
             turn->carrier = CARRY_BATCH;
             turn->nred = 0;
             turn->transpose = buffer;
@@ -275,9 +282,9 @@ static void want_transposes(Plan *plan, ProgramPlan *program, Kernel *kernel) {
 static Kernel *home_of_map(Grouping *grouping, const Node *node, const Reads *reads, bool wide) {
     Kernel *home = NULL;
     for (int i = 0; i < reads->n; i++) {
-        Kernel *made = map_get(&grouping->program->kernel_of, reads->at[i]->node);
+        Kernel *made = kernel_of(grouping->program, reads->at[i]);
         if (made && made->wide == wide && (!home || made->number > home->number) &&
-            map_rides(grouping->plan->unit->graph, made, node, reads) &&
+            map_rides(grouping, made, node, reads) &&
             may_join(grouping, made, reads))
             home = made;
     }
@@ -286,6 +293,7 @@ static Kernel *home_of_map(Grouping *grouping, const Node *node, const Reads *re
     for (int k = grouping->program->kernels.len - 1; k >= 0; k--) {
         Kernel *kernel = grouping->program->kernels.at[k];
         if (kernel->kind == KERNEL_SERIAL && kernel->wide == wide && !kernel->reductions.len &&
+            !kernel->calls.len &&
             same_space(kernel, node) && may_join(grouping, kernel, reads))
             return kernel;
     }
@@ -298,8 +306,10 @@ static Kernel *home_of_reduction(Grouping *grouping, const Node *node, const Rea
         Kernel *kernel = grouping->program->kernels.at[k];
         bool own = false; /* a reduction cannot read what its own loops make */
         for (int i = 0; i < reads->n; i++)
-            own |= in_kernel(kernel, reads->at[i]->node);
+            own |= kernel_of(grouping->program, reads->at[i]) == kernel &&
+                   !plan_carried(grouping->program, kernel, reads->at[i]);
         if (!own && kernel->wide == wide &&
+            kernel->group == map_get(&grouping->program->groups, node) &&
             reduction_joins(grouping->plan->unit->graph, kernel, node, reads) &&
             may_join(grouping, kernel, reads))
             return kernel;
@@ -323,12 +333,41 @@ static void group_node(Grouping *grouping, Node *node) {
     join(grouping, home, node, &reads);
 }
 
+/* All results of a call are made at once. */
+static void group_call(Grouping *grouping, Node *node) {
+    Plan *plan = grouping->plan;
+    ProgramPlan *program = grouping->program;
+    Kernel *home = NULL;
+    for (int k = 0; k < program->kernels.len && !home; k++) {
+        Kernel *kernel = program->kernels.at[k];
+        if (!kernel->calls.len) continue;
+        const Node *first = kernel->calls.at[0];
+        if (first->call == node->call &&
+            !memcmp(first->operand, node->operand, sizeof node->operand))
+            home = kernel;
+    }
+    if (!home) {
+        home = kernel_new(plan, program, node);
+        home->kind = KERNEL_SERIAL;
+        for (int i = 0; i < call_info[node->call].operands; i++) {
+            Kernel *made = map_get(&program->kernel_of, node->operand[i]);
+            if (made) VEC_PUSH(plan->arena, home->after, made);
+        }
+    }
+    VEC_PUSH(plan->arena, home->calls, node);
+    map_put(&program->kernel_of, node, home);
+}
+
 void plan_group(Plan *plan, ProgramPlan *program) {
     map_init(&program->of_node_transposed, plan->arena);
     map_init(&program->kernel_of, plan->arena);
     Grouping grouping = {plan, program, NEW_ARRAY(plan->arena, int, program->nodes.len + 1), 0};
     for (int i = 0; i < program->nodes.len; i++)
-        if (program->nodes.at[i]->kind == NODE_COMP) group_node(&grouping, program->nodes.at[i]);
+        if (program->nodes.at[i]->kind == NODE_COMP) {
+            group_node(&grouping, program->nodes.at[i]);
+        } else if (program->nodes.at[i]->kind == NODE_CALL) {
+            group_call(&grouping, program->nodes.at[i]);
+        }
     int made = program->kernels.len;
     for (int k = 0; k < made; k++) {
         Kernel *kernel = program->kernels.at[k];

@@ -25,6 +25,7 @@ static Buffer *buffer_new(Plan *plan, ProgramPlan *program, Node *node) {
 }
 
 Buffer *plan_buffer(const Plan *plan, const ProgramPlan *program, const Node *node) {
+    node = node_value((Node *)(uintptr_t)node);
     Buffer *buffer = map_get(&plan->leaf, node);
     if (buffer) return buffer;
     const Node *leaf = map_get(&program->in_place, node);
@@ -63,7 +64,7 @@ static void touch(Life *life, Buffer *buffer) {
 static void touch_read(const Scalar *read, void *context) {
     Life *life = context;
     touch(life, plan_buffer(life->plan, life->program, read->node));
-    touch(life, map_get(&life->program->of_node_transposed, read->node));
+    touch(life, map_get(&life->program->of_node_transposed, node_value(read->node)));
 }
 
 static void touch_kernel(Life *life) {
@@ -74,6 +75,12 @@ static void touch_kernel(Life *life) {
         if (map_has(&life->program->stored, node))
             touch(life, plan_buffer(life->plan, life->program, node));
         sc_reads(node->body, touch_read, life);
+    }
+    for (int i = 0; i < kernel->calls.len; i++) {
+        const Node *call = kernel->calls.at[i];
+        touch(life, plan_buffer(life->plan, life->program, call));
+        for (int k = 0; k < call_info[call->call].operands; k++)
+            touch(life, plan_buffer(life->plan, life->program, call->operand[k]));
     }
     if (kernel->transpose) {
         touch(life, kernel->transpose);
@@ -139,8 +146,12 @@ bool plan_draws(const Scalar *s) {
 static void live(Plan *plan, ProgramPlan *program, bool scratch) {
     int order = 0;
     for (int p = 0; p < program->phases.len; p++)
-        for (int k = 0; k < program->phases.at[p].kernels.len; k++, order++) {
-            Life life = {plan, program, program->phases.at[p].kernels.at[k], scratch ? order : -1};
+        for (int k = 0; k < program->phases.at[p].kernels.len; k++) {
+            Kernel *kernel = program->phases.at[p].kernels.at[k];
+            /* the kernels of a recurrence take turns: what they use lives through all of them */
+            bool again = k && kernel->group && program->phases.at[p].kernels.at[k - 1]->group == kernel->group;
+            if (k || p) order += !again;
+            Life life = {plan, program, kernel, scratch ? order : -1};
             touch_kernel(&life);
         }
 }
@@ -159,7 +170,7 @@ void plan_memory(Plan *plan, ProgramPlan *program) {
     bool draws = false;
     for (int i = 0; i < program->nodes.len; i++) {
         Node *node = program->nodes.at[i];
-        if (node->kind == NODE_INPUT) buffer_new(plan, program, node);
+        if (node->kind == NODE_INPUT || node->kind == NODE_CALL) buffer_new(plan, program, node);
         if (node->kind != NODE_COMP) continue;
         draws |= plan_draws(node->body);
         if (map_has(&program->stored, node) && !map_has(&program->in_place, node))

@@ -27,7 +27,7 @@ static NodeReaders *readers_of(Uses *uses, const Node *node) {
 
 static void note_read(const Scalar *read, void *context) {
     Uses *uses = context;
-    NodeReaders *readers = readers_of(uses, read->node);
+    NodeReaders *readers = readers_of(uses, node_value(read->node));
     VEC_PUSH(uses->plan->arena, readers->kernels, uses->kernel);
     VEC_PUSH(uses->plan->arena, readers->reads, read);
 }
@@ -40,19 +40,18 @@ static void note_kernel(Uses *uses, Kernel *kernel) {
         sc_reads(kernel->maps.at[i]->body, note_read, uses);
 }
 
+static void note_whole(Uses *uses, Kernel *kernel, const Node *node);
+
+static void note_call(Uses *uses, Kernel *kernel) {
+    const Node *call = kernel->calls.len ? kernel->calls.at[0] : NULL;
+    for (int i = 0; call && i < call_info[call->call].operands; i++)
+        note_whole(uses, kernel, call->operand[i]);
+}
+
 static void note_whole(Uses *uses, Kernel *kernel, const Node *node) {
     NodeReaders *readers = readers_of(uses, node);
     VEC_PUSH(uses->plan->arena, readers->kernels, kernel);
     VEC_PUSH(uses->plan->arena, readers->reads, NULL);
-}
-
-static bool must_follow(const Kernel *kernel, const Kernel *other, int *mark, int stamp) {
-    if (kernel == other) return true;
-    if (mark[kernel->number] == stamp) return false;
-    mark[kernel->number] = stamp;
-    for (int i = 0; i < kernel->after.len; i++)
-        if (must_follow(kernel->after.at[i], other, mark, stamp)) return true;
-    return false;
 }
 
 static void add_copy(Uses *uses, Node *from, Node *to) {
@@ -82,7 +81,7 @@ static bool can_overwrite(Uses *uses, const Result *result, Kernel *kernel) {
         if (reader == kernel) {
             if (!readers->reads.at[i] || !plan_identity(readers->reads.at[i], value->rank))
                 return false;
-        } else if (must_follow(reader, kernel, uses->mark, ++uses->stamp)) {
+        } else if (plan_follows(uses->program, reader, kernel, uses->mark, ++uses->stamp)) {
             return false;
         }
     }
@@ -129,12 +128,14 @@ static void decide_stored(Uses *uses) {
     ProgramPlan *program = uses->program;
     for (int i = 0; i < program->nodes.len; i++) {
         Node *node = program->nodes.at[i];
+        if (node->kind == NODE_CALL) map_put(&program->stored, node, node);
         if (node->kind != NODE_COMP) continue;
         Kernel *home = map_get(&program->kernel_of, node);
         NodeReaders *readers = map_get(&uses->readers, node);
         bool stored = map_has(&program->of_node_transposed, node);
         for (int r = 0; readers && r < readers->kernels.len; r++)
-            stored |= readers->kernels.at[r] != home;
+            stored |= readers->kernels.at[r] != home ||
+                      plan_carried(program, home, readers->reads.at[r]);
         if (stored) map_put(&program->stored, node, node);
     }
     for (int i = 0; i < program->program->results.len; i++) {
@@ -161,8 +162,15 @@ static bool fill_phase(Plan *plan, ProgramPlan *program, KernelKind kind) {
         more = false;
         for (int k = 0; k < program->kernels.len; k++) {
             Kernel *kernel = program->kernels.at[k];
-            if (kernel->phase >= 0 || kernel->kind != kind || !ready(kernel, kind, number))
+            if (kernel->phase >= 0 || kernel->kind != kind ||
+                (!kernel->group && !ready(kernel, kind, number)))
                 continue;
+            if (kernel->group) {
+                if (!plan_group_ready(program, kernel->group)) continue;
+                plan_group_place(plan, program, kernel->group, number, &phase);
+                more = true;
+                continue;
+            }
             kernel->phase = number;
             VEC_PUSH(plan->arena, phase.kernels, kernel);
             more = kind != KERNEL_UNITS;
@@ -182,6 +190,7 @@ void plan_schedule(Plan *plan, ProgramPlan *program) {
     map_init(&uses.readers, plan->arena);
     for (int k = 0; k < program->kernels.len; k++) {
         Kernel *kernel = program->kernels.at[k];
+        note_call(&uses, kernel);
         if (!kernel->transpose) {
             note_kernel(&uses, kernel);
             continue;

@@ -96,6 +96,7 @@ static void set_tile(Kernel *kernel, int axis, int m) {
 static bool wants_draws(const Kernel *kernel) {
     int last = kernel->axes - 1;
     if (kernel->carrier != CARRY_BATCH || kernel->batch_sum || last < 0) return false;
+    if (kernel->group && last == 0) return false;
     if (kernel->axes > 1 && kernel->axis[last] % DRAW_TILE) return false; /* rows would not align */
     for (int i = 0; i < kernel->maps.len; i++)
         if (plan_draws(kernel->maps.at[i]->body)) return true;
@@ -113,6 +114,7 @@ static void search(const ProgramPlan *program, Kernel *kernel, const Tiling *til
     for (int a = 0; a < AXES; a++) {
         if ((a >= kernel->axes && a != BLOCK_AXIS) || (a == BLOCK_AXIS && !blocks)) continue;
         if (tiling->fixed >> a & 1) continue;
+        if (kernel->group && a == 0) continue; /* one step at a time */
         int64_t ea = axis_extent(program, kernel, a);
         for (int b = a; b < AXES; b++) { /* b == a: one axis alone */
             if ((b >= kernel->axes && b != BLOCK_AXIS) || (b == BLOCK_AXIS && !blocks)) continue;

@@ -243,6 +243,20 @@ static const Scalar *sum_split(const Sum *sum, const Scalar *body) {
     return op2(sum->g, terms->op, part[0], part[1]);
 }
 
+/* How often a constant is added: the extents, times the number of examples that are there. NULL where
+ * that is not known. */
+static const Scalar *terms_of(const Sum *sum, const Scalar *body) {
+    Graph *g = sum->g;
+    bool batch = sum->spec->over_batch;
+    if (batch ? !is_live(body) || body->arg[1]->kind != SC_CONST : body->kind != SC_CONST) return NULL;
+    double terms = 1;
+    for (int k = 0; k < sum->spec->nred; k++)
+        terms *= (double)sum->spec->extent[sum->spec->rank + k];
+    if (!batch) return sc_const(g, terms);
+    Node *count = graph_leaf(g, NODE_HYPER, name_of("count"), false, 0, NULL, 0, (Span){0});
+    return op2(g, OP_MUL, sc_read(g, count, NULL, NULL), sc_const(g, terms));
+}
+
 /* The sum of body over the reduced dimensions (and the examples), as a scalar over the output's. */
 static const Scalar *sum_of(const Sum *sum, const Scalar *body) {
     Graph *g = sum->g;
@@ -250,11 +264,9 @@ static const Scalar *sum_of(const Sum *sum, const Scalar *body) {
     if (is_value(body, 0)) return body;
     take_apart(sum, body, &outer, &inner);
     if (!inner) inner = sc_const(g, 1);
-    if (inner->kind == SC_CONST && !sum->spec->over_batch) {
-        double count = 1;
-        for (int k = 0; k < sum->spec->nred; k++)
-            count *= (double)sum->spec->extent[sum->spec->rank + k];
-        total = op2(g, OP_MUL, inner, sc_const(g, count));
+    const Scalar *terms = terms_of(sum, inner);
+    if (terms) {
+        total = op2(g, OP_MUL, inner->kind == SC_CONST ? inner : inner->arg[1], terms);
     } else {
         total = sum_split(sum, inner);
         total = total ? total : sum_node(sum, inner);
@@ -292,7 +304,7 @@ static const Scalar *strip_stop(Strip *strip, const Scalar *s) {
     if (done) return done;
     for (int i = 0; i < op_info[s->op].arity; i++)
         arg[i] = strip_stop(strip, s->arg[i]);
-    done = s->op == OP_STOP ? arg[0] : sc_op(strip->g, s->op, arg[0], arg[1], arg[2]);
+    done = s->op == OP_STOP || s->op == OP_STATED ? arg[0] : sc_op(strip->g, s->op, arg[0], arg[1], arg[2]);
     map_put(&strip->done, s, (void *)done);
     return done;
 }

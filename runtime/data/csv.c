@@ -241,3 +241,14 @@ bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *dat
     files[0].bytes = NULL;
     return true;
 }
+
+void csv_free(Data *data) {
+    bool first = true;
+    for (int i = 0; i < data->nfields; i++) {
+        const DataField *field = &data->fields[i];
+        if (field->role == FIELD_INPUT || (first && field->role == FIELD_COLUMN))
+            free((void *)(uintptr_t)field->first);
+        if (field->role == FIELD_COLUMN) free((void *)(uintptr_t)field->column), first = false;
+    }
+    data_close(data);
+}

@@ -156,6 +156,20 @@ double data_value(const DataField *field, int64_t example, int64_t element) {
     }
 }
 
+double *data_known(Data *data, const char *name) {
+    for (int i = 0; i < data->nfields; i++)
+        if (data->fields[i].role == FIELD_KNOWN && !strcmp(data->fields[i].bound, name))
+            return (double *)(uintptr_t)data->fields[i].first;
+    double *values = io_alloc((size_t)data->count, sizeof *values);
+    for (int64_t i = 0; i < data->count; i++)
+        values[i] = NAN;
+    DataField *field = data_field(data, FIELD_KNOWN, FIELD_REAL);
+    field->bound = name;
+    field->count = field->stride = 1;
+    field->first = values;
+    return values;
+}
+
 static const DataField *find_bound(const Data *data, const char *name, size_t size) {
     for (int i = 0; i < data->nfields; i++) {
         const char *bound = data->fields[i].bound;
@@ -186,6 +200,9 @@ static const DataField *find_field(const Data *data, const GrModel *model, const
                    ? find_target(data, model, model->outputs[0], strlen(model->outputs[0]))
                    : NULL;
     if (!strncmp(name, example, head)) {
+        for (int i = 0; i < data->nfields; i++) /* what the runtime knows goes before columns */
+            if (data->fields[i].role == FIELD_KNOWN && !strcmp(data->fields[i].bound, name + head))
+                return &data->fields[i];
         const DataField *field = find_bound(data, name + head, size - head);
         for (int i = 0; i < data->nfields && !field; i++)
             if (data->fields[i].column && !strcmp(data->fields[i].column, name + head))

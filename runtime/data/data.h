@@ -9,7 +9,8 @@
 typedef enum FieldRole {
     FIELD_INPUT, /* what the model's first input takes */
     FIELD_LABEL, /* the label of a format that has just one */
-    FIELD_COLUMN /* a named column, perhaps bound to a name of the model */
+    FIELD_COLUMN, /* a named column, perhaps bound to a name of the model */
+    FIELD_KNOWN   /* what the runtime found out: a rank, the last loss */
 } FieldRole;
 typedef enum FieldKind {
     FIELD_REAL,  /* double */
@@ -56,6 +57,8 @@ bool idx_read(const GrSource *source, DataFile files[2], bool targets, Data *dat
 bool csv_fits(const DataFile *file);
 bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *data, Fault *fault);
 
+void csv_free(Data *data); /* with its rows, for those who read many */
+
 /* Where files are looked for, in this order; NULL where not given. */
 typedef struct DataPlaces {
     const char *model_folder, *option, *variable;
@@ -70,6 +73,9 @@ void data_close(Data *data);
  * where there is none. */
 const DataField *data_bind(const Data *data, const GrModel *model, const GrBuffer *buffer,
                            Fault *fault);
+/* A number of each example that the runtime knows and programs read as example.NAME: made where it
+ * is new, NAN everywhere. Before any program is bound to the source. */
+double *data_known(Data *data, const char *name);
 double data_value(const DataField *field, int64_t example, int64_t element);
 uint64_t data_hash(uint64_t hash, const void *bytes, size_t size); /* FNV-1a; starts from 0 */
 
@@ -80,8 +86,8 @@ typedef struct Set {
     uint32_t *examples;
     int64_t count;
 } Set;
-/* Fills belongs[] of a source's examples by running the split program. */
-typedef bool SetSplit(void *context, const GrProgram *program, Data *data, uint8_t *belongs,
+/* Fills belongs[] of the examples of `from` by running the split program over them. */
+typedef bool SetSplit(void *context, const GrProgram *program, const Set *from, uint8_t *belongs,
                       Fault *fault);
 /* Makes the model's sets from its sources (those not needed may be unread: data->count 0 and the
  * set stays empty). What a set takes leaves the set it came from; an empty set is a fault. */

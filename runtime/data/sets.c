@@ -60,7 +60,7 @@ static bool make(Making *making, int which, int depth) {
         whole(&all);
     }
     uint8_t *belongs = io_alloc((size_t)set->data->count, 1);
-    bool ok = making->split(making->context, &model->programs[row->split], set->data, belongs,
+    bool ok = making->split(making->context, &model->programs[row->split], from, belongs,
                             making->fault);
     if (ok) divide(from, set, belongs);
     free(belongs);

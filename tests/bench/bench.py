@@ -2,8 +2,8 @@
 """Whole training steps of the same nets in PyTorch and in Gradus, turn by turn on one machine.
 
 Run it by tests/bench/run.sh. Needs PyTorch; the executables are built by run.sh. Never part of CI:
-a time is a property of a machine and a minute. Data is resident and random: values do not change the
-work of a step, except denormal ones, which neither side meets here.
+a time is a property of a machine and a minute. Data is resident on both sides: random batches here, MNIST
+there, where standardizing each batch is part of the step. Values do not change the work of a step.
 """
 import argparse
 import json

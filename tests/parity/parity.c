@@ -66,8 +66,7 @@ static Unit *unit_make(Run *r) {
     if (!text) return NULL;
     Module *module = module_load_text(r->arena, "parity", text);
     if (!module || diag_errors() > 0) return NULL;
-    Unit *unit =
-        training ? elab_unit(r->arena, module, NULL) : elab_def(r->arena, module, subject);
+    Unit *unit = training ? elab_unit(r->arena, module, NULL) : elab_def(r->arena, module, subject);
     if (!unit || diag_errors() > 0) return NULL;
     graph_verify(unit, 0);
     if (!training) unit->config.batch = r->recorded->examples ? r->recorded->examples : 1;
@@ -124,6 +123,21 @@ static void program_run(Run *r, const GrProgram *program, int step, uint64_t see
     native_run(&r->native, program, examples, false);
 }
 
+/* Whether what is given is taken: else a case would say less than it seems to. */
+static void given_check(Run *r) {
+    const GrModel *m = r->native.model;
+    for (int i = 0; i < r->recorded->given.len; i++) {
+        const char *name = r->recorded->given.at[i].name;
+        bool taken = false;
+        for (int k = 0; k < m->nleaves; k++)
+            taken |= !strcmp(m->leaves[k].buffer.name, name);
+        for (int p = 0; p < m->nprograms; p++)
+            for (int k = 0; k < m->programs[p].ninputs; k++)
+                taken |= !strcmp(m->programs[p].inputs[k].name, name);
+        if (!taken) say(r, "there is no leaf", name);
+    }
+}
+
 /* Parameters and states as `init` makes them, or as they are given. */
 static void leaves_fill(Run *r, uint64_t seed) {
     const GrProgram *init = native_program(&r->native, "init");
@@ -157,7 +171,8 @@ static void numbers_compare(Run *r, const GrProgram *program, const Numbers *n) 
     for (int64_t i = 0; i < n->count; i++)
         largest = fmax(largest, fabs(n->values[i]));
     for (int64_t i = 0; i < n->count; i++) {
-        double got = native_get(&r->native, b->offset, native_place(b, i / each, i % each), b->bytes);
+        double got =
+            native_get(&r->native, b->offset, native_place(b, i / each, i % each), b->bytes);
         double wanted = n->values[i], size = fmax(fabs(wanted), BESIDE * largest);
         double ratio = got == wanted ? 0 : fabs(got - wanted) / (size > 0 ? size : 1);
         r->parity->numbers++;
@@ -180,7 +195,7 @@ static void moments_compare(Run *r, const Numbers *n) {
         say(r, "five moments are expected of a leaf, not of", n->name);
         return;
     }
-    double sum[5] = {0}, most = 0, count = (double)b->count * SEEDS;
+    double sum[5] = {0}, most = 0, count = (double)(b->count * SEEDS);
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         leaves_fill(r, seed);
         for (int64_t i = 0; i < b->count; i++) {
@@ -191,15 +206,17 @@ static void moments_compare(Run *r, const Numbers *n) {
         }
     }
     const double *v = n->values;
-    double mean = sum[1], sd = sqrt(fmax(0, sum[2] - mean * mean));
+    /* rounding of the sums is no deviation */
+    double mean = sum[1], variance = sum[2] - mean * mean;
+    double sd = variance > 1e-9 * sum[2] ? sqrt(variance) : 0;
     double fourth = sd > 0 ? sum[4] / pow(sd, 4) : 0, both = 1 / count + 1 / v[4];
     double bounds[] = {5 * v[1] * sqrt(both), 5 * v[1] * sqrt(fmax(v[2] - 1, 0) / 4 * both),
-                       5 * sqrt((fmax(v[2], 1) * 96 / 3 + v[2] * v[2]) * both),
+                       5 * sqrt(4 * pow(v[2], 3) * both),
                        v[2] < 2 ? 1e-3 * v[3] : 0.35 * v[3]}; /* a uniform sample ends sharply */
-    double got[] = {mean, sd, fourth, most};
+    if (v[1] == 0) bounds[0] = bounds[3] = 1e-10 * v[3];      /* a constant */
+    const double got[] = {mean, sd, fourth, most};
     static const char *const names[] = {"mean of", "standard deviation of", "fourth moment of",
                                         "largest value of"};
-    if (v[1] == 0) bounds[2] = INFINITY;
     r->parity->numbers += 4;
     for (int k = 0; k < 4; k++) {
         if (r->parity->verbose)
@@ -230,6 +247,7 @@ static void case_compare(Run *r) {
     const Case *c = r->recorded;
     const GrProgram *eval = native_program(&r->native, "eval"),
                     *step = native_program(&r->native, "step");
+    given_check(r);
     for (int i = 0; i < c->expected.len; i++)
         if (!strcmp(c->expected.at[i].program, "moments")) moments_compare(r, &c->expected.at[i]);
     if (wants(c, "eval") && eval) {
@@ -289,8 +307,8 @@ int main(int argc, char **argv) {
         CaseList cases = {0};
         p.path = argv[i];
         const char *slash = strrchr(p.path, '/');
-        p.template = arena_printf(arena, "%.*stemplate.gr", slash ? (int)(slash + 1 - p.path) : 0,
-                                  p.path);
+        p.template =
+            arena_printf(arena, "%.*stemplate.gr", slash ? (int)(slash + 1 - p.path) : 0, p.path);
         if (!recording_read(arena, p.path, &cases)) broken++;
         for (int k = 0; k < cases.len; k++)
             if (!only || strstr(cases.at[k].subject, only)) case_run(&p, &cases.at[k]);

@@ -16,6 +16,11 @@ torch.set_num_threads(1)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def thousandths(x):
+    """Short numbers, so that recordings are small; PyTorch and Gradus read the same ones."""
+    return torch.tensor([float("%.3f" % v) for v in x.reshape(-1).tolist()]).reshape(x.shape)
+
+
 class Recording:
     def __init__(self, name):
         torch.manual_seed(20240229)
@@ -37,13 +42,15 @@ class Recording:
 
     def numbers(self, head, name, value):
         flat = torch.as_tensor(value).detach().double().reshape(-1)
-        words = " ".join("%.17g" % v for v in flat.tolist())
+        words = " ".join(("%.3f" if head == "leaf" else "%.15g") % v for v in flat.tolist())
         self.line(f"{head} {name} {flat.numel()} {words}")
 
     def probe(self, subject, f, inputs, params=None, states=None, note=None, labels=()):
         """y = f(inputs, params, states, training): values, the loss sum(y * weight), its gradients
         and new states, as elab_def states them."""
-        params, states = params or {}, states or {}
+        inputs = [thousandths(x) for x in inputs]
+        params = {k: thousandths(v) for k, v in (params or {}).items()}
+        states = {k: thousandths(v) for k, v in (states or {}).items()}
         names = ["x"] + [f"x{i}" for i in range(2, len(inputs) + 1)]
         weight = None
         self.case(subject, note, len(inputs[0]))
@@ -53,13 +60,15 @@ class Recording:
             ss = {k: s.clone() for k, s in states.items()}
             y = f(xs, ps, ss, training)
             if weight is None:
-                weight = torch.randn(y.shape)
+                weight = thousandths(torch.randn(y.shape))
                 for name, value in [*zip(names, inputs), ("weight", weight), *params.items(), *states.items()]:
                     self.numbers("leaf", name, value)
             loss = (y * weight).sum()
             loss.backward()
             self.numbers(f"{program} 1", "y", y)
             self.numbers(f"{program} 1", "loss", loss)
+            if not training and not states:
+                continue  # the gradients are those of the step
             for i, name in enumerate(names):
                 if i not in labels:
                     self.numbers(f"{program} 1", "grad:" + name, xs[i].grad)
@@ -134,6 +143,9 @@ def losses():
             note="PyTorch's multi_margin_loss is the sum over k != t over the classes, Crammer & Singer's the largest: "
                  "of two classes the one is half the other")
 
+    classes("weighted_cross_entropy([0.5, 2, 1]) on [3], class[3]",
+            lambda y, t: F.cross_entropy(y, t, torch.tensor([0.5, 2.0, 1.0]), reduction="none"), 3)
+
     def largest_margin(y, t, margin):
         own = y.gather(1, t[:, None])
         gap = (margin + y - own).scatter(1, t[:, None], 0.0)
@@ -200,24 +212,25 @@ def layers():
 
     def block(stride, c, o, h):
         def norm(x, p, s, t, k):
-            return F.batch_norm(x, s[f"residual1.batchnorm{k}.moving_mean"], s[f"residual1.batchnorm{k}.moving_var"],
-                                p[f"residual1.batchnorm{k}.gamma"], p[f"residual1.batchnorm{k}.beta"], t, 0.1, 1e-5)
+            return F.batch_norm(x, s[k + ".moving_mean"], s[k + ".moving_var"], p[k + ".gamma"], p[k + ".beta"], t, 0.1, 1e-5)
 
         def f(xs, p, s, t):
             x = xs[0]
-            a = F.relu(norm(F.conv2d(x, p["residual1.conv1.W"], None, stride, 1), p, s, t, 1))
-            a = norm(F.conv2d(a, p["residual1.conv2.W"], None, 1, 1), p, s, t, 2)
-            if stride != 1 or c != o:
-                x = norm(F.conv2d(x, p["residual1.conv3.W"], None, stride), p, s, t, 3)
+            a = F.relu(norm(F.conv2d(x, p["residual1.a.conv1.W"], None, stride, 1), p, s, t, "residual1.a.batchnorm1"))
+            a = norm(F.conv2d(a, p["residual1.a.conv2.W"], None, 1, 1), p, s, t, "residual1.a.batchnorm2")
+            if short:
+                x = norm(F.conv2d(x, p["residual1.s.conv1.W"], None, stride), p, s, t, "residual1.s.batchnorm1")
             return F.relu(a + x)
         short = stride != 1 or c != o
         params, states = {}, {}
-        for k, shape in enumerate([(o, c, 3, 3), (o, o, 3, 3), (o, c, 1, 1)][:3 if short else 2], 1):
-            params[f"residual1.conv{k}.W"] = torch.randn(*shape) * 0.3
-            params[f"residual1.batchnorm{k}.gamma"] = 0.5 + torch.rand(o)
-            params[f"residual1.batchnorm{k}.beta"] = torch.randn(o)
-            states[f"residual1.batchnorm{k}.moving_mean"] = torch.randn(o) * 0.1
-            states[f"residual1.batchnorm{k}.moving_var"] = 0.5 + torch.rand(o)
+        paths = {"a.%s1": (o, c, 3, 3), "a.%s2": (o, o, 3, 3), "s.%s1": (o, c, 1, 1)}
+        for path in list(paths)[:3 if short else 2]:
+            one = "residual1." + path
+            params[one % "conv" + ".W"] = torch.randn(*paths[path]) * 0.3
+            params[one % "batchnorm" + ".gamma"] = 0.5 + torch.rand(o)
+            params[one % "batchnorm" + ".beta"] = torch.randn(o)
+            states[one % "batchnorm" + ".moving_mean"] = torch.randn(o) * 0.1
+            states[one % "batchnorm" + ".moving_var"] = 0.5 + torch.rand(o)
         option = "" if stride == 1 else f", stride = {stride}"
         r.probe(f"residual({o}{option}) on [{c}, {h}, {h}]", f, [torch.randn(n, c, h, h)], params, states,
                 note="the basic block of torchvision's ResNet, of PyTorch's conv2d and batch_norm")
@@ -252,15 +265,55 @@ def normalization():
             {"weightnorm1.V": torch.randn(3, 4), "weightnorm1.g": torch.randn(3), "weightnorm1.b": torch.randn(3)})
 
 
+def recurrent():
+    r = Recording("recurrent")
+    n, t, d, u = 2, 4, 3, 3
+
+    def loaded(cell, w, h, b):
+        """A PyTorch layer's function of these parameters: it holds two biases, the second stays 0."""
+        return lambda x: getattr(torch, cell)(x, *START[cell](x), [w, h, b, torch.zeros_like(b)], True, 1, 0.0,
+                                                  True, False, True)[0]
+    zeros = lambda x: torch.zeros(1, x.shape[0], u)
+    START = {"rnn_tanh": lambda x: (zeros(x),), "lstm": lambda x: ((zeros(x), zeros(x)),)}
+
+    def params(name, gates):
+        g = (gates,) if gates > 1 else ()
+        return {f"{name}1.W": torch.randn(*g, u, d), f"{name}1.R": torch.randn(*g, u, u) * 0.7,
+                f"{name}1.b": torch.randn(*g, u) * 0.5}
+    r.probe(f"rnn({u}) on [{t}, {d}]",
+            lambda xs, p, s, _: loaded("rnn_tanh", p["rnn1.W"], p["rnn1.R"], p["rnn1.b"])(xs[0]),
+            [torch.randn(n, t, d)], params("rnn", 1), note="PyTorch holds a second bias beside b: 0 here")
+
+    def lstm(xs, p, s, _):
+        more = torch.tensor([0.0, 1.0, 0.0, 0.0])[:, None]
+        return loaded("lstm", p["lstm1.W"].reshape(4 * u, d), p["lstm1.R"].reshape(4 * u, u),
+                      (p["lstm1.b"] + more).reshape(-1))(xs[0])
+    r.probe(f"lstm({u}) on [{t}, {d}]", lstm, [torch.randn(n, t, d)], params("lstm", 4),
+            note="the same order of gates; `forget` = 1 is part of PyTorch's bias")
+
+    def gru(xs, p, s, _):
+        w, v, b = p["gru1.W"], p["gru1.R"], p["gru1.b"]
+        h, out = torch.zeros(n, u), []
+        for k in range(t):
+            a = torch.einsum("gud,nd->gnu", w, xs[0][:, k]) + b[:, None]
+            z, reset = torch.sigmoid(a[0] + h @ v[0].T), torch.sigmoid(a[1] + h @ v[1].T)
+            h = z * h + (1 - z) * torch.tanh(a[2] + (reset * h) @ v[2].T)
+            out.append(h)
+        return torch.stack(out, 1)
+    r.probe(f"gru({u}) on [{t}, {d}]", gru, [torch.randn(n, t, d)], params("gru", 3),
+            note="torch.nn.GRU resets behind the product, r (R_n h), as cuDNN; the paper before it, R_n (r h): of PyTorch's "
+                 "matrix products")
+
+
 class Training:
     """The network of template.gr and one batch for all of its steps."""
     NAMES = ("dense1.W", "dense1.b", "dense2.W", "dense2.b")
 
     def __init__(self):
         torch.manual_seed(7)
-        self.x, self.t = torch.randn(6, 3), torch.randn(6, 2)
+        self.x, self.t = thousandths(torch.randn(6, 3)), thousandths(torch.randn(6, 2))
         shapes = ((4, 3), (4,), (2, 4), (2,))
-        self.start = [torch.randn(*s) * 0.6 for s in shapes]
+        self.start = [thousandths(torch.randn(*s) * 0.6) for s in shapes]
         self.w = [w.clone().requires_grad_(True) for w in self.start]
 
     def loss(self):
@@ -313,8 +366,9 @@ def optimizers():
     train(r, "optimizer = adam(lr = 0.05, rho1 = 0.8, rho2 = 0.95, delta = 1e-4)",
           lambda w: o.Adam(w, 0.05, (0.8, 0.95), 1e-4))
     train(r, "optimizer = adamw(lr = 0.02, decay = 0.1)", lambda w: o.AdamW(w, 0.02, weight_decay=0.1))
-    train(r, "optimizer = nadam(lr = 0.02)", lambda w: o.NAdam(w, 0.02, momentum_decay=1e9),
-          "PyTorch lets the decay grow towards rho1; momentum_decay so large that it is rho1 from the start")
+    train(r, "optimizer = nadam(lr = 0.02)", lambda w: o.NAdam(w, 0.02, momentum_decay=1e9, foreach=True),
+          "PyTorch lets the decay grow towards rho1; momentum_decay so large that it is rho1 from the start; its "
+          "foreach form, as the other one of 1.13 multiplies the decay in twice")
     train(r, "optimizer = rprop(start = 0.1, largest = 50, hold = true)", lambda w: o.Rprop(w, 0.1),
           "PyTorch's is iRprop-, hold = true; Rprop- goes on in the step in which the sign changes", steps=20)
 
@@ -354,6 +408,9 @@ def moments(r, subject, leaf, draw, note=None):
     """Of 2^20 draws: mean, deviation, fourth moment over variance squared, largest, their number."""
     r.case(subject, note)
     w = draw()
+    if w.min() == w.max():
+        r.numbers("moments 1", leaf, torch.tensor([w[0], 0.0, 0.0, abs(w[0]), float(w.numel())]))
+        return
     sd = w.std(unbiased=False)
     fourth = ((w ** 4).mean() / sd ** 4) if sd > 0 else torch.tensor(0.0)
     r.numbers("moments 1", leaf, torch.stack([w.mean(), sd, fourth, w.abs().max(), torch.tensor(float(w.numel()))]))
@@ -383,7 +440,14 @@ def initializers():
         ("he", of(i.kaiming_normal_, nonlinearity="relu"), None),
         ("he_uniform", of(i.kaiming_uniform_, nonlinearity="relu"), None),
         ("he_leaky(a = 0.3)", of(i.kaiming_normal_, a=0.3), None),
+        ("orthogonal", of(i.orthogonal_), None),
+        ("orthogonal(gain = 2)", of(i.orthogonal_, gain=2.0), None),
+        ("sparse(k = 15)", lambda: of_sparse(15), "sparse_ has its zeros in columns, the papers in the rows of W"),
     ]
+
+    def of_sparse(k):  # n - k zeros: ceil of half a zero less
+        torch.manual_seed(99)
+        return torch.cat([i.sparse_(torch.empty(n, m), (n - k - 0.5) / n, 1.0).T.reshape(-1) for _ in range(16)])
     for name, draw, note in rows:
         moments(r, dense % name, "dense1.W", draw, note)
 
@@ -398,6 +462,7 @@ if __name__ == "__main__":
     losses()
     layers()
     normalization()
+    recurrent()
     optimizers()
     regularization()
     initializers()

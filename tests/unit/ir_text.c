@@ -113,7 +113,15 @@ Test(ir_text, convolution_with_pooling_and_update) {
     unit->model = name_of("net"), unit->train_name = name_of("net"), unit->model_path = "net.gr";
     unit->model_hash = 0xfedcba9876543210u;
     unit->config =
-        (TrainConfig){64, 10, 0, UINT64_MAX, 16, true, name_of("error_rate"), false, true};
+        (TrainConfig){.batch = 64,
+                      .epochs = 10,
+                      .seed = UINT64_MAX,
+                      .leaves = 16,
+                      .last_drop = true,
+                      .best = name_of("error_rate"),
+                      .has_stop = true};
+    VEC_PUSH(arena, unit->config.stages, ((BatchStage){0, 32}));
+    VEC_PUSH(arena, unit->config.stages, ((BatchStage){5, 64}));
     VEC_PUSH(arena, unit->inputs, image);
     VEC_PUSH(arena, unit->params, W);
     VEC_PUSH(arena, unit->outputs, name_of("digit"));

@@ -374,10 +374,10 @@ Test(runtime_binding, classes_are_checked) {
 
 /* ---- Sets */
 
-static bool by_program(void *context, const GrProgram *program, Data *data, uint8_t *belongs,
+static bool by_program(void *context, const GrProgram *program, const Set *from, uint8_t *belongs,
                        Fault *fault) {
     (void)context, (void)fault;
-    for (int64_t i = 0; i < data->count; i++)
+    for (int64_t i = 0; i < from->data->count; i++)
         belongs[i] = i % program->batch == 0;
     return true;
 }

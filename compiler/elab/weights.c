@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ * Reductions over `weights`. A def is run once for each parameter that it is applied to; what it
+ * reduces over all of them stands as a leaf until all have run, and is put in its place then.
+ * Needs ir. Knows nothing of what the defs are for. */
+#include "elab_internal.h"
+#include <string.h>
+
+typedef struct WeightSum {
+    const Expr *site;
+    Node *leaf; /* stands for the result */
+    Reduce reduce;
+    bool mean;
+    int members;
+    double terms;
+    Value *total;
+} WeightSum;
+
+struct Weights { /* of one def: its reductions in the order in which each parameter meets them */
+    VEC(WeightSum *) sums;
+    int next, members;
+};
+
+void weights_begin(Elab *e) {
+    e->weights = NEW(e->arena, Weights);
+}
+
+void weights_member(Elab *e) {
+    e->weights->next = 0;
+    e->weights->members++;
+}
+
+Value *weights_add(Elab *e, const Expr *x, Reduce reduce, Value *part, double terms) {
+    Weights *w = e->weights;
+    WeightSum *sum = w->next < w->sums.len ? w->sums.at[w->next] : NULL;
+    bool mean = x->name[0] == 'm' && x->name[1] == 'e';
+    if (!sum && w->members == 1) {
+        sum = NEW(e->arena, WeightSum);
+        Name name = name_printf("weights %d", e->weight_sums.slots.len);
+        *sum = (WeightSum){.site = x, .reduce = reduce, .mean = mean};
+        /* a state for its type: shared, in the width of the parameters */
+        sum->leaf = graph_leaf(e->g, NODE_STATE, name, false, 0, NULL, 0, x->at);
+        map_put(&e->weight_sums, sum->leaf, sum);
+        VEC_PUSH(e->arena, w->sums, sum);
+    }
+    if (!sum || sum->site != x) {
+        fail(e, x->at, "E0325", "not every parameter comes to this reduction over `weights`");
+        return value_error(e);
+    }
+    Op op = reduce == RED_SUM    ? OP_ADD
+            : reduce == RED_PROD ? OP_MUL
+            : reduce == RED_MAX  ? OP_MAX
+                                 : OP_MIN;
+    sum->total = sum->total ? num_op(e, op, sum->total, part, NULL, x->at) : part;
+    sum->terms += terms;
+    sum->members++;
+    w->next++;
+    return value_node(e, sum->leaf, x->at);
+}
+
+bool weights_end(Elab *e) {
+    Weights *w = e->weights;
+    bool whole = true;
+    e->weights = NULL;
+    for (int i = 0; i < w->sums.len; i++) {
+        WeightSum *sum = w->sums.at[i];
+        if (sum->members != w->members && whole) {
+            fail(e, sum->site->at, "E0325",
+                 "not every parameter comes to this reduction over `weights`");
+            whole = false;
+        }
+        if (sum->mean)
+            sum->total =
+                num_op(e, OP_DIV, sum->total, value_const(e, sum->terms, (Span){0}), NULL,
+                       sum->site->at);
+    }
+    return whole;
+}
+
+static const Scalar *resolve_read(Graph *g, const Scalar *leaf, void *context) {
+    if (leaf->kind != SC_READ) return NULL;
+    Node *node = weights_resolve(context, leaf->node);
+    return node == leaf->node ? NULL : sc_read(g, node, leaf->at, leaf->outside);
+}
+
+Node *weights_resolve(Elab *e, Node *node) {
+    if (!e->weight_sums.slots.len) return node;
+    Node *known = map_get(&e->weights_done, node);
+    if (known) return known;
+    const WeightSum *sum = node->kind == NODE_STATE ? map_get(&e->weight_sums, node) : NULL;
+    Node *made = node;
+    if (sum && sum->total && sum->total->kind == VAL_NUMBER) {
+        const Scalar *s = sc_rewrite(e->g, sum->total->s, resolve_read, e);
+        made = graph_map(e->g, 0, NULL, s, NULL, sum->site->at);
+    } else if (node->kind == NODE_COMP) {
+        CompSpec spec = {.rank = node->rank,
+                         .nred = node->nred,
+                         .reduce = node->reduce,
+                         .over_batch = node->over_batch,
+                         .name = node->name,
+                         .at = node->at,
+                         .body = sc_rewrite(e->g, node->body, resolve_read, e)};
+        memcpy(spec.extent, node->extent, sizeof spec.extent);
+        if (spec.body != node->body) made = graph_comp(e->g, &spec);
+    }
+    map_put(&e->weights_done, node, made);
+    return made;
+}
+
+Value *weights_value(Elab *e, Value *v) {
+    Value *out = value_new(e, v->kind, v->at);
+    *out = *v;
+    if (v->kind == VAL_TENSOR) out->node = weights_resolve(e, v->node);
+    if (v->kind == VAL_NUMBER) out->s = sc_rewrite(e->g, v->s, resolve_read, e);
+    return out;
+}
