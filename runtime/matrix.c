@@ -37,8 +37,8 @@ static double reflector(double *x, int64_t n, int64_t stride, double *left) {
     return 2 / (x[0] * x[0] + rest);
 }
 
-/* ---- Symmetric: A = Q T Q' with T tridiagonal (d, and e below it). Row k of `a` gets the vector of
- * reflection k behind its diagonal. */
+/* ---- Symmetric: A = Q T Q' with T tridiagonal (d, and e below it). Row k of `a` gets the vector
+ * of reflection k behind its diagonal. */
 static void tridiagonal(double *a, int64_t n, double *d, double *e, double *beta, double *w) {
     for (int64_t k = 0; k < n; k++) {
         d[k] = a[k * n + k];
@@ -134,7 +134,8 @@ static void diagonalize(double *d, double *e, double *z, int64_t n, double size)
         }
 }
 
-/* The first of the largest components is positive; what differs by rounding alone counts as equal. */
+/* The first of the largest components is positive; what differs by rounding alone counts as equal.
+ */
 static double sign_of(const double *v, int64_t n) {
     double most = 0;
     for (int64_t k = 0; k < n; k++)
@@ -165,8 +166,8 @@ static void sort_out(const double *d, const double *z, int64_t n, double scale, 
 }
 
 /* Where an element is no number, neither is any result. */
-static bool fill_nan(const double *matrix, int64_t count, double *one, int64_t of_one, double *other,
-                     int64_t of_other) {
+static bool fill_nan(const double *matrix, int64_t count, double *one, int64_t of_one,
+                     double *other, int64_t of_other) {
     bool finite = true;
     for (int64_t i = 0; i < count; i++)
         finite = finite && isfinite(matrix[i]);

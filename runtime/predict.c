@@ -129,11 +129,15 @@ static void put_header(FILE *out, const Column *columns, int count, bool spread)
     fputc('\n', out);
 }
 
+static void put_number(FILE *out, double value, int bytes) {
+    char text[NUMBER_TEXT];
+    fprintf(out, ",%s", number_text(bytes == 8 ? value : (double)(float)value, bytes, text));
+}
+
 static void put_row(FILE *out, const Column *columns, int count, const Spread *spread, int64_t row,
                     uint32_t example, bool with_spread) {
     const double *mean = spread->mean + row * spread->width;
     const double *squares = spread->squares + row * spread->width;
-    char text[NUMBER_TEXT];
     fprintf(out, "%u", example);
     for (int i = 0; i < count; i++) {
         const Column *column = &columns[i];
@@ -146,10 +150,10 @@ static void put_row(FILE *out, const Column *columns, int count, const Spread *s
         }
         bool shown = !column->is_class || column->chances;
         for (int64_t e = 0; shown && e < many->count; e++)
-            fprintf(out, ",%s", number_text(mean[e], many->bytes, text));
+            put_number(out, mean[e], many->bytes);
         double least = spread->runs > 1 ? (double)(spread->runs - 1) : 1;
         for (int64_t e = 0; shown && with_spread && e < many->count; e++)
-            fprintf(out, ",%s", number_text(sqrt(squares[e] / least), many->bytes, text));
+            put_number(out, sqrt(squares[e] / least), many->bytes);
         mean += many->count;
         squares += many->count;
     }

@@ -110,6 +110,10 @@ static void set_metrics(Training *t) {
     }
 }
 
+static const char *resume_path(const Run *run) {
+    return run->options->resume_file ? run->options->resume_file : run->last_path;
+}
+
 static bool start_weights(Training *t) {
     Run *run = t->run;
     const Options *options = run->options;
@@ -130,8 +134,7 @@ static bool start_weights(Training *t) {
     if (!options->resume && !options->weights)
         return run_init(run, t->fault) && load_start(run, t->fault);
     if (!options->resume) return checkpoint_load(run, options->weights, t->fault);
-    const char *path = options->resume_file ? options->resume_file : run->last_path;
-    if (!checkpoint_resume(run, path, progress, t->fault)) return false;
+    if (!checkpoint_resume(run, resume_path(run), progress, t->fault)) return false;
     set_metrics(t);
     return true;
 }
@@ -439,18 +442,12 @@ static Ending train(Training *t) {
     return ending;
 }
 
-/* What `--set` said when training began holds for its data too. */
-static bool resumed_settings(const Training *t) {
-    const Options *options = t->run->options;
-    const char *path = options->resume_file ? options->resume_file : t->run->last_path;
-    return !options->resume || checkpoint_settings(t->run, path, t->fault);
-}
-
 static int run_training(Training *t) {
     Run *run = t->run;
     const char *out = run->options->out && *run->options->out ? run->options->out : ".";
     if (!io_make_folder(out, t->fault) || !io_check_folder(out, t->fault) ||
-        !resumed_settings(t) || !run_read_data(run, NULL, t->fault) || !find_parts(t) || !start_weights(t) ||
+        (run->options->resume && !checkpoint_settings(run, resume_path(run), t->fault)) ||
+        !run_read_data(run, NULL, t->fault) || !find_parts(t) || !start_weights(t) ||
         !batch_bind(&t->batch, run->model, t->step, run->mem, t->train->data, t->fault))
         return t->fault->code;
     Progress *progress = &t->progress;

@@ -64,7 +64,7 @@ printf '## Example: f at [2, -1] gives [6, -3]\n## Example: optimizer = g(0.1)\n
 expect "test: examples that hold" 0 "2 passed, 0 failed" "$gradus" test "$here/example.gr"
 printf '## Example: f on [3]\ndef f(x) = sqrt(x)\n' >"$here/example.gr"
 expect "test: an example without a number" 4 "nan" "$gradus" test "$here/example.gr"
-printf 'case sigmoid on [1]\nexamples 1\nleaf x 1 1\nleaf weight 1 1\nstep 1 y 1 0.7310585787\n' >"$here/off.txt"
+printf 'case sigmoid on [1]\nexamples 1\nleaf x 1 1\nleaf weight 1 1\nstep 1 y 1 0.7310585788\n' >"$here/off.txt"
 expect "parity: a difference in the tenth digit" 4 "1 differ" "$BUILD/gradus-parity" "$here/off.txt"
 expect "explain" 0 "E0101" "$gradus" explain E0101
 expect "explain: no such code" 2 "there is no code" "$gradus" explain E9999

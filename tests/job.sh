@@ -228,6 +228,7 @@ promise() {
 }
 
 cli() { . "$ROOT/tests/cli.sh"; }
+life() { . "$ROOT/tests/life.sh"; }
 house() { . "$ROOT/tests/house.sh"; }
 bits() { . "$ROOT/tests/bits.sh"; }
 train() { . "$ROOT/tests/train.sh"; }

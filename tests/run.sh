@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts parity examples cli promise bits train llvm house (tests/job.sh has one function each).
+# Kinds: unit golden errors data equal counts parity examples cli life promise bits train llvm house (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 ROOT=$(pwd)
@@ -59,6 +59,7 @@ jobs() {
     echo "counts examples/lecture/09-optimizers/bowl.gr"
     echo "promise all"
     echo "cli all"
+    echo "life all"
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done

@@ -102,10 +102,11 @@ static void special(Space *space, int i, int64_t first, int64_t size, int64_t ta
         LLVMValueRef before = LLVMBuildICmp(e->builder, LLVMIntSLT, number, to, "");
         after = when_begin(e, LLVMBuildAnd(e->builder, reached, before, ""));
     }
+    int64_t outer = e->tail; /* another axis may be at its partial vector already */
     e->dim[axis] = emit_i64(e, first);
-    e->tail = tail;
+    if (tail) e->tail = tail;
     inner(space, i, axis, (int)size);
-    e->tail = 0;
+    e->tail = outer;
     if (after) when_end(e, after);
 }
 

@@ -156,7 +156,7 @@ static double put_phases(Emitter *e, Row *row) {
         double flops = 0;
         for (int k = 0; k < phase->kernels.len; k++)
             flops += kernel_flops(phase->kernels.at[k], blocks ? LANES : e->program->batch);
-        all += blocks ? flops * e->program->batch / LANES : flops;
+        all += blocks ? flops * e->program->batch / (double)LANES : flops;
         Row one = {.n = 0};
         put(&one, emit_phase(e, phase, p));
         put_text(e, &one, arena_printf(e->arena, "%s.phase%d", e->program->program->name, p));

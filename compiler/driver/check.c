@@ -170,7 +170,7 @@ static bool draws_own(const Scalar *s) {
 }
 
 static void draws_print(Arena *arena, const Unit *unit, double flops) {
-    enum { EACH = 90 }; /* as many floating-point operations cost what one draw does */
+    const double each = 90; /* as many floating-point operations cost what one draw does */
     const Program *step = unit_program(unit, "step");
     double all = 0, most = 0;
     Name name = NULL;
@@ -185,11 +185,11 @@ static void draws_print(Arena *arena, const Unit *unit, double flops) {
         most = count;
         name = node->name;
     }
-    if (all * EACH <= flops) return;
+    if (all * each <= flops) return;
     printf("note: %s random numbers for each example of a step%s%s%s: about %.0f times the "
            "arithmetic of its forward pass\n",
            grouped(arena, (int64_t)all), name ? ", most of them in `" : "", name ? name : "",
-           name ? "`" : "", all * EACH / flops);
+           name ? "`" : "", all * each / flops);
 }
 
 static int check_file(Arena *arena, const Options *options, const char *path) {

@@ -93,8 +93,7 @@ bool examples_metric(Elab *e, Name name, Value *v, Span at) {
     Reads reads = reads_of(e, sc_read_all(e->g, node));
     if (!reads.level) return false;
     if (reads.learned || node->per_example) {
-        if (fail(e, at, "E0542", "`%s` mixes sums over `examples` with `%s` of one example", name,
-                 reads.learned ? reads.learned->name : name))
+        if (fail(e, at, "E0542", "`%s` mixes sums over `examples` with what is of one example", name))
             fail_help(e, "reduce that too: `mean[examples] …`");
         return true;
     }

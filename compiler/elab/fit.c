@@ -46,12 +46,14 @@ static void look(const Scalar *read, void *context) {
 
 static bool learns(Elab *e, const Reads *reads, Span at) {
     if (reads->draws) {
-        if (fail(e, at, "E0328", "a value that is fitted to the data is of what a draw has changed"))
+        if (fail(e, at, "E0328",
+                 "a value that is fitted to the data is of what a draw has changed"))
             fail_help(e, "in `augment` the def that it belongs to stands first in its chain");
         return true;
     }
     if (!reads->learned) return false;
-    if (fail(e, at, "E0325", "a value that is fitted is computed before training, this one reads `%s`",
+    if (fail(e, at, "E0325",
+             "a value that is fitted is computed before training, this one reads `%s`",
              reads->learned->name))
         fail_help(e, "it may depend on inputs and on other fitted values");
     return true;
@@ -116,7 +118,8 @@ Value *reduce_data(Elab *e, const Expr *x, Reduce reduce, const Scalar *body, ui
         return value_error(e);
     }
     if (e->mode == MODE_ORDER || e->mode == MODE_SPLIT) {
-        if (fail(e, x->at, "E0325", "a value over `data` is computed once, before there is an order"))
+        if (fail(e, x->at, "E0325",
+                 "a value over `data` is computed once, before there is an order"))
             fail_help(e, "`rank` and `quantile` look at all examples here");
         return value_error(e);
     }
@@ -147,7 +150,8 @@ bool tensor_call_known(Name name) {
 static bool call_operands(Elab *e, Call call, Value **args, int n, Node **operand, Span at) {
     const CallInfo *info = &call_info[call];
     if (n != info->operands) {
-        fail(e, at, "E0402", "`%s` takes %d value%s, it is given %d", info->text, info->operands, info->operands == 1 ? "" : "s", n);
+        fail(e, at, "E0402", "`%s` takes %d value%s, it is given %d", info->text, info->operands,
+             info->operands == 1 ? "" : "s", n);
         return false;
     }
     for (int i = 0; i < n; i++) {
@@ -200,7 +204,8 @@ Value *tensor_call(Elab *e, Name name, Value **args, int n, Span at) {
     Call call = (Call)call_of(name);
     const CallInfo *info = &call_info[call];
     Node *operand[CALL_OPERANDS] = {0};
-    if (e->mode == MODE_UPDATE || e->mode == MODE_EPOCH || e->mode == MODE_SPLIT) {
+    if (e->mode == MODE_UPDATE || e->mode == MODE_EPOCH || e->mode == MODE_SPLIT ||
+        e->mode == MODE_ORDER) {
         unavailable(e, at, arena_printf(e->arena, "`%s` outside of a fit or an initializer", name));
         return value_error(e);
     }

@@ -8,7 +8,6 @@ typedef struct Loading {
     Elab *e;
     Load load;
     const Expr *selector; /* NULL: everything that the model has */
-    int selected;
 } Loading;
 
 static bool selected(Elab *e, const Expr *x, Name path) {
@@ -26,6 +25,23 @@ static void take(Loading *l, const Node *leaf) {
     if (selected(l->e, l->selector, leaf->name)) VEC_PUSH(l->e->arena, l->load.leaves, leaf->name);
 }
 
+/* Every path selects something, a fitted value or a state of the model too. */
+static bool selects(Elab *e, const Expr *x) {
+    if (x->kind == EXPR_TUPLE) {
+        bool all = true;
+        for (int i = 0; i < x->args.len; i++)
+            all = selects(e, x->args.at[i].value) && all;
+        return all;
+    }
+    for (int i = 0; i < e->state_list.len; i++)
+        if (!e->state_list.at[i]->of_training && selected(e, x, e->state_list.at[i]->leaf->name))
+            return true;
+    for (int i = 0; i < e->fit_list.len; i++)
+        if (selected(e, x, e->fit_list.at[i]->leaf->name)) return true;
+    bool *chosen = NEW_ARRAY(e->arena, bool, e->param_list.len + 1);
+    return select_params(e, x, chosen) > 0;
+}
+
 static void load_one(Elab *e, const Expr *x) {
     const Expr *call = x->kind == EXPR_ON ? x->a : x;
     Loading l = {.e = e, .selector = x->kind == EXPR_ON ? x->b : NULL};
@@ -36,8 +52,7 @@ static void load_one(Elab *e, const Expr *x) {
             fail_help(e, "write `load = weights(\"base.safetensors\") on trunk`");
         return;
     }
-    bool *chosen = NEW_ARRAY(e->arena, bool, e->param_list.len + 1);
-    if (l.selector && !select_params(e, l.selector, chosen)) return;
+    if (l.selector && !selects(e, l.selector)) return;
     l.load.file = name_of(call->args.at[0].value->text);
     for (int i = 0; i < e->param_list.len; i++)
         take(&l, e->param_list.at[i]->leaf);

@@ -106,7 +106,7 @@ void order_elaborate(Elab *e) {
     int failed = e->failed;
     run_where(e, s);
     Value *v = eval_callable(e, s->value), *example = value_new(e, VAL_EXAMPLE, s->value->at);
-    if (v->kind == VAL_DEF) v = apply(e, v, &example, 1, s->value->at, path, path);
+    if (v->kind == VAL_DEF && v->stages.at[0].decl) v = apply(e, v, &example, 1, s->value->at, path, path);
     e->mode = MODE_EVAL;
     e->frame = outer_frame;
     e->scope = outer;

@@ -69,9 +69,8 @@ bool weights_end(Elab *e) {
             whole = false;
         }
         if (sum->mean)
-            sum->total =
-                num_op(e, OP_DIV, sum->total, value_const(e, sum->terms, (Span){0}), NULL,
-                       sum->site->at);
+            sum->total = num_op(e, OP_DIV, sum->total, value_const(e, sum->terms, (Span){0}), NULL,
+                                sum->site->at);
     }
     return whole;
 }

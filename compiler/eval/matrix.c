@@ -35,7 +35,8 @@ static double off_diagonal(const double *a, int64_t n) {
     return sqrt(sum);
 }
 
-/* The first of the largest components is positive; what differs by rounding alone counts as equal. */
+/* The first of the largest components is positive; what differs by rounding alone counts as equal.
+ */
 static double sign_of(const double *v, int64_t n, int64_t column) {
     double most = 0;
     for (int64_t k = 0; k < n; k++)
@@ -47,7 +48,7 @@ static double sign_of(const double *v, int64_t n, int64_t column) {
 
 /* Of the symmetric part: values from the largest down, vectors as columns. */
 static void eigh(Arena *arena, const double *matrix, int64_t n, double *value, double *vector) {
-    double *a = NEW_ARRAY(arena, double, n * n), *v = NEW_ARRAY(arena, double, n * n), size = 0;
+    double *a = NEW_ARRAY(arena, double, n *n), *v = NEW_ARRAY(arena, double, n *n), size = 0;
     int64_t *order = NEW_ARRAY(arena, int64_t, n);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -75,7 +76,7 @@ static void eigh(Arena *arena, const double *matrix, int64_t n, double *value, d
 
 /* Rotations of two rows make one element after another zero; those rows of q turn along. */
 static void qr(Arena *arena, const double *matrix, int64_t m, int64_t n, double *q, double *r) {
-    double *a = NEW_ARRAY(arena, double, m * n), *t = NEW_ARRAY(arena, double, m * m);
+    double *a = NEW_ARRAY(arena, double, m *n), *t = NEW_ARRAY(arena, double, m *m);
     memcpy(a, matrix, sizeof *a * (size_t)(m * n));
     for (int64_t i = 0; i < m; i++)
         t[i * m + i] = 1;

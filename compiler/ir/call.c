@@ -29,7 +29,9 @@ const char *call_fault(Graph *g, Call call, Node *const *operand) {
     const char *name = call_info[call].text;
     for (int i = 0; i < call_info[call].operands; i++)
         if (operand[i]->per_example)
-            return arena_printf(g->arena, "`%s` takes what all examples share, this differs from example to example", name);
+            return arena_printf(
+                g->arena,
+                "`%s` takes what all examples share, this differs from example to example", name);
     const Node *a = operand[0];
     switch (call) {
     case CALL_EIGH:

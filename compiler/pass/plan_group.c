@@ -200,7 +200,7 @@ enum { SERIAL_WORK = 16384 };
 
 static void carry_shared(Kernel *kernel, const Node *node) {
     double work = (double)node_count(node) * (double)node_terms(node);
-    kernel->kind = work > SERIAL_WORK ? KERNEL_UNITS : KERNEL_SERIAL;
+    kernel->kind = work > (double)SERIAL_WORK ? KERNEL_UNITS : KERNEL_SERIAL;
     bool striped = node->reduce == RED_SUM && node_terms(node) >= 64;
     int last = node->rank - 1;
     bool lanes = !striped && last >= 0 && node->extent[last] >= LANES / 2;

@@ -5,6 +5,7 @@
 #include "elab.h"
 #include "native.h"
 #include "pass.h"
+#include "random.h"
 #include "sample.h"
 #include "terms.h"
 #include <math.h>
@@ -12,13 +13,13 @@
 #include <string.h>
 
 typedef struct Config {
-    const char *subject; /* FILE.gr, FILE.graph or "def(...) on [shape]" */
+    const char *subject; /* FILE.gr, FILE.graph, "def(...) on [shape]" or random:SEED */
     const char *cpu, *runtime;
     int64_t examples;
     uint64_t seed;
     int level, float_bits; /* float_bits 0: both */
     double inputs; /* factor on all input numbers; other than 1: nothing may come out as NaN */
-    bool gradients, verbose, full;
+    bool gradients, verbose, full, graph;
 } Config;
 
 typedef struct Build { /* a unit, common values, and the compiled form of one width */
@@ -36,8 +37,12 @@ static bool ends_with(const char *text, const char *end) {
     return length > n && !strcmp(text + length - n, end);
 }
 
+static bool is_random(const char *subject) {
+    return !strncmp(subject, "random:", 7);
+}
+
 static bool is_def(const char *subject) {
-    return !ends_with(subject, ".gr") && !ends_with(subject, ".graph");
+    return !is_random(subject) && !ends_with(subject, ".gr") && !ends_with(subject, ".graph");
 }
 
 static void verify(const Pass *pass, Unit *unit, void *context) {
@@ -57,6 +62,7 @@ static Unit *graph_load(Arena *arena, const char *path) {
 }
 
 static Unit *subject_load(Arena *arena, const char *subject) {
+    if (is_random(subject)) return random_unit(arena, strtoull(subject + 7, NULL, 10));
     if (ends_with(subject, ".graph")) return graph_load(arena, subject);
     Module *module =
         is_def(subject) ? module_load_text(arena, "equal", "") : module_load(arena, subject);
@@ -71,7 +77,7 @@ static Unit *unit_make(Arena *arena, const Config *config) {
     graph_verify(unit, 0);
     unit->config.batch = config->full ? (config->examples + 15) / 16 * 16
                                       : config->examples + 17 - (config->examples % 16 == 15);
-    gradients_add(unit, is_def(config->subject));
+    gradients_add(unit, is_def(config->subject) || is_random(config->subject));
     pass_run(unit, NULL, verify, NULL);
     return diag_errors() > 0 ? NULL : unit;
 }
@@ -173,7 +179,8 @@ typedef struct Verdict {
  * than the tensor's own numbers or the terms (four operations back) that cancelled in it, since a
  * sum of absolute values through all layers grows with each of them. */
 static double size_of(double value, double magnitude, double rms, double terms) {
-    return fmax(fabs(value), fmin(magnitude, 10 * fmax(fmax(fabs(value), rms), terms)));
+    double own = fmax(fmax(fabs(value), rms), terms); /* nothing but zeros has no size */
+    return fmax(fabs(value), own > 0 ? fmin(magnitude, 10 * own) : magnitude);
 }
 
 static double rms_of(const double *values, int64_t count) {
@@ -307,7 +314,7 @@ static int check_width(Build *b, int bytes) {
                        .runtime = b->config->runtime};
     b->faults = 0;
     if (!native_open(&b->native, b->arena, b->unit, &how)) return -1;
-    static const char *const names[] = {"init", "step", "eval", "predict"};
+    static const char *const names[] = {"init", "step", "eval", "predict", "epoch"};
     for (int i = 0; i < LENGTH(names); i++)
         program_check(b, names[i]);
     for (int i = 0; i < b->unit->programs.len; i++)
@@ -343,6 +350,7 @@ static int check(const Config *config) {
     Build b = {.arena = arena_new(), .config = config};
     b.unit = unit_make(b.arena, config);
     if (!b.unit) return -1;
+    if (config->graph) graph_print(stdout, b.unit);
     b.samples = samples_make(b.arena, b.unit, config->examples, config->seed);
     inputs_scale(b.samples, config->inputs);
     b.eval = samples_eval(b.arena, b.samples);
@@ -361,12 +369,27 @@ static int check(const Config *config) {
     return total;
 }
 
+/* "random:3-7" is five subjects. */
+static int check_all(Config *config) {
+    const char *last = is_random(config->subject) ? strchr(config->subject, '-') : NULL;
+    if (!last) return check(config);
+    int64_t from = atoll(config->subject + 7), to = atoll(last + 1);
+    int faulty = 0;
+    for (int64_t seed = from; seed <= to; seed++) {
+        config->subject = name_printf("random:%lld", (long long)seed);
+        faulty += check(config) != 0;
+    }
+    printf("%lld random models, %d faulty\n", (long long)(to - from + 1), faulty);
+    return faulty;
+}
+
 static int usage(void) {
     fprintf(
         stderr,
         "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
         "[--runtime=FILE] [-O0..3]\n"
-        "                    [--full] [--no-gradients] [-v] FILE.gr | \"def(...) on [shape]\"\n");
+        "                    [--full] [--no-gradients] [--graph] [-v] FILE.gr | \"def(...) on [shape]\" | "
+        "random:SEED[-SEED]\n");
     return 2;
 }
 
@@ -390,6 +413,8 @@ static bool option_read(Config *c, const char *word) {
         c->full = true;
     else if (!strcmp(word, "--no-gradients"))
         c->gradients = false;
+    else if (!strcmp(word, "--graph"))
+        c->graph = true;
     else if (!strcmp(word, "-v"))
         c->verbose = true;
     else
@@ -406,7 +431,7 @@ int main(int argc, char **argv) {
     }
     if (!config.subject || config.examples < 1) return usage();
     if (config.full) config.examples = (config.examples + 15) / 16 * 16;
-    int faults = check(&config);
+    int faults = check_all(&config);
     if (faults < 0) {
         diag_flush();
         printf("%s: could not be built\n", config.subject);

@@ -192,7 +192,10 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
     if (!spec.nred && !over_batch) spec.reduce = RED_NONE;
     if (reduce == RED_SUM) body = tamed(m, body, over_batch ? 8 * terms : 1 + 0.5 * terms);
     spec.body = sc_subst(m->g, body, map, MAX_DIMS, spec.extent);
-    return graph_comp(m->g, &spec);
+    Node *node = graph_comp(m->g, &spec);
+    if (reduce != RED_ARGMAX && reduce != RED_ARGMIN) return node;
+    body = tamed(m, sc_read_all(m->g, node), terms); /* a number from 0 to 1 */
+    return graph_map(m->g, node->rank, node->extent, body, NULL, (Span){0});
 }
 
 static const Scalar *where_live(Make *m, const Scalar *s) {
@@ -231,7 +234,8 @@ static Node *random_node(Make *m) {
         if (one_in(m, 3)) body = op2(m, OP_ADD, body, run_number(m));
     }
     if (reduce == RED_PROD) body = op2(m, OP_ADD, number(m, 1), tamed(m, op1(m, OP_TANH, body), 6));
-    if (reduce == RED_ARGMAX || reduce == RED_ARGMIN) { /* no ties, which rounding would decide */
+    if (reduce != RED_NONE && reduce != RED_SUM && reduce != RED_PROD) {
+        /* no ties, which rounding would decide */
         const Scalar *element = sc_index(m->g, node_element(m->g, space.n, space.extent));
         body = op2(m, OP_ADD, body, op2(m, OP_MUL, element, number(m, 0.0137)));
     }

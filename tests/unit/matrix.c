@@ -101,11 +101,11 @@ Test(matrix, eigh_of_special_matrices) {
             for (int j = 0; j < 7; j++) {
                 double u = i + 1, v = j + 1;
                 e.a[i * 7 + j] = kind == 0   ? 0
-                                 : kind == 1 ? i == j                           /* identity */
-                                 : kind == 2 ? u * v                            /* of rank 1 */
-                                 : kind == 3 ? (i == 3 || j == 3 ? 0 : i == j)  /* a row of zeros */
-                                 : kind == 4 ? pow(10, -(u + v))                /* graded */
-                                             : (i + j) % 2 == 0;                /* repeated values */
+                                 : kind == 1 ? i == j                          /* identity */
+                                 : kind == 2 ? u * v                           /* of rank 1 */
+                                 : kind == 3 ? (i == 3 || j == 3 ? 0 : i == j) /* a row of zeros */
+                                 : kind == 4 ? pow(10, -(u + v))               /* graded */
+                                             : (i + j) % 2 == 0;               /* repeated values */
             }
         expect_eigen(&e);
     }

@@ -180,8 +180,8 @@ Test(runtime_csv, reads_rfc_4180) {
         "a,class,b\n1,0,2.5\n-3e1,1,4\n",
         "a,class,b\r\n1,0,2.5\r\n-3e1,1,4\r\n",
         "a,class,b\n1,0,2.5\n-3e1,1,4",
-        "\xef\xbb\xbf"
-        "a,class,b\n1,0,2.5\n-3e1,1,4\n\n\n",
+        ("\xef\xbb\xbf" /* a byte order mark */
+         "a,class,b\n1,0,2.5\n-3e1,1,4\n\n\n"),
         "\"a\",\"class\",\"b\"\n\"1\",0,\"2.5\"\n-3e1,\"1\",4\n",
         " a , class,b\n 1,0 ,2.5\n-3e1,\t1,4\n",
     };

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+# The life of a training, by executables: several trainings, loading and freezing, what is done after training,
+# prediction with draws and by several weights. Part of job.sh: needs its functions and $own.
+same() { # name, file, file
+    cmp "$2" "$3" >"$own/log" 2>&1
+    verdict $? "life: $1" "$own/log"
+}
+differs() {
+    cmp -s "$2" "$3"
+    [ $? -eq 1 ]
+    verdict $? "life: $1"
+}
+says() { # name, exit code, text, then the command
+    name=$1 code=$2 text=$3
+    shift 3
+    $limit "$@" >"$own/log" 2>&1 </dev/null
+    got=$?
+    [ "$got" -eq "$code" ] && grep -qF -- "$text" "$own/log"
+    verdict $? "life: $name ($got)" "$own/log"
+}
+# The bytes of one tensor of a weights file; nothing where it is not there.
+tensor() {
+    size=$(od -An -tu8 -N8 "$1" | tr -d ' ')
+    row=$(tail -c +9 "$1" | head -c "$size" | grep -oF "\"$2\":{" -m 1 >/dev/null &&
+        tail -c +9 "$1" | head -c "$size" | sed "s/.*\"$2\":{\([^}]*\)}.*/\1/")
+    from=$(echo "$row" | sed -n 's/.*"data_offsets":\[\([0-9]*\),.*/\1/p')
+    to=$(echo "$row" | sed -n 's/.*"data_offsets":\[[0-9]*,\([0-9]*\)\].*/\1/p')
+    [ -z "$to" ] || tail -c +$((9 + size + from)) "$1" | head -c $((to - from))
+}
+
+cp examples/digits/digits.csv tests/life.gr "$own/"
+if ! (cd "$own" && "$gradus" build life.gr -o life) >"$own/log" 2>&1; then
+    fail "life: builds" "$own/log"
+else
+    cd "$own" || exit 1
+    # --- several trainings in one executable
+    says "train does all trainings, in order" 0 'loaded 6 of 8 parameters; fresh: head.W head.b' ./life train --out=a
+    says "eval takes the last one" 0 'test loss' ./life eval --out=a
+    says "--only chooses" 0 'best: epoch' ./life train --only=pretrain --out=b
+    same "alone as among others" a/pretrain.safetensors b/pretrain.safetensors
+    says "an unknown training is named" 2 "did you mean 'pretrain'" ./life train --only=pretrian
+    says "what one training can take wants --only" 2 'choose it with --only' ./life train --resume
+    # --- load and freeze
+    for name in trunk.W trunk.b norm.gamma x.mu; do
+        tensor a/pretrain.safetensors $name >one
+        tensor a/finetune.safetensors $name >two
+        [ -s one ]
+        verdict $? "life: $name is among the weights"
+        same "$name is loaded and frozen" one two
+    done
+    tensor a/pretrain.safetensors head.W >one
+    tensor a/finetune.safetensors head.W >two
+    differs "what is fresh is trained" one two
+    says "weights that are not there" 5 'pretrain.safetensors: the weights to start from are not there' ./life train --only=finetune --out=c
+    mkdir -p d && printf '\010\000\000\000\000\000\000\000{}      ' >d/pretrain.safetensors
+    says "weights of another model" 5 "has no 'trunk.W'" ./life train --only=finetune --out=d
+    # --- after training: the states are the statistics of the kept weights, whatever the moving averages were
+    tensor a/pretrain.safetensors norm.moving_mean >one
+    tensor a/pretrain.last.safetensors norm.moving_mean >two
+    differs "population statistics replace the moving averages" one two
+    tensor a/pretrain.safetensors after:norm.moving_mean >one
+    [ ! -s one ]
+    verdict $? "life: what was collected for them is not kept"
+    says "on any number of threads" 0 'weights' ./life train --only=pretrain --threads=1 --out=e
+    same "the same bits" a/pretrain.safetensors e/pretrain.safetensors
+    # --- prediction with draws, and by several weights
+    ./life predict --only=pretrain --out=a >plain
+    ./life predict --only=pretrain --out=a --samples=40 >sampled
+    head -n 1 sampled >log
+    grep -q '^example,digit,p0,.*,p9,sd0,.*,sd9$' log
+    verdict $? "life: samples have a mean and a spread" log
+    awk -F, 'NR > 1 {s = 0; d = 0; for (i = 3; i < 13; i++) s += $i; for (i = 13; i < 23; i++) d += $i
+        if (s < 0.999999 || s > 1.000001 || !(d > 0)) bad++} END {exit bad > 0}' sampled
+    verdict $? "life: means are probabilities, spreads are not zero" log
+    paste -d, plain sampled | awk -F, 'NR > 1 {n++; same += $2 == $14} END {exit !(same > 0.9 * n)}'
+    verdict $? "life: most predictions are those without draws"
+    ./life predict --only=pretrain --out=a --samples=40 --threads=1 >again
+    same "samples do not depend on threads" sampled again
+    ./life predict --only=pretrain --weights=a/pretrain.safetensors,a/pretrain.safetensors >twice
+    same "a vote of equals" plain twice
+    ./life train --only=pretrain --seed=5 --out=f -q
+    ./life predict --only=pretrain --out=f >other
+    ./life predict --only=pretrain --weights=a/pretrain.safetensors,f/pretrain.safetensors >vote
+    paste -d, plain other vote | awk -F, 'NR > 1 {for (i = 3; i < 13; i++) {d = ($i + $(i + 12)) / 2 - $(i + 24)
+        if (d > 1e-6 || d < -1e-6) bad++}} END {exit bad > 0}'
+    verdict $? "life: a vote is the mean of the probabilities"
+    says "a vote of missing weights" 5 'nowhere: there are no weights' ./life predict --only=pretrain --weights=a/pretrain.safetensors,nowhere
+    cd "$ROOT" || exit 1
+fi
