@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 2, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 3, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -38,7 +38,7 @@ typedef struct GrBuffer {
 
 typedef enum GrProgramKind {
     GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH, GR_ORDER, GR_SUMS, GR_METRIC,
-    GR_AFTER, GR_KEPT, GR_SAMPLE
+    GR_AFTER, GR_KEPT, GR_SAMPLE, GR_WATCH /* a step, and results "watch:NAME", "flag:NAME" */
 } GrProgramKind;
 typedef struct GrProgram {
     const char *name;          /* "init" "step" "eval" "predict" "epoch" "fit0" "split:test" */

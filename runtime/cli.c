@@ -38,19 +38,21 @@ static const struct OptionRow {
     {"--seed", "N", "seed of every draw and order", TRAIN | BENCH, SEED, AT(seed), AT(has_seed)},
     {"--resume", "[=FILE]", "go on from the last checkpoint", TRAIN, OPTIONAL_TEXT, AT(resume_file),
      AT(resume)},
+    {"--watch", "[=epoch]", "measure what the training's key `watch` names, at every step", TRAIN,
+     OPTIONAL_TEXT, AT(watch_how), AT(watch)},
     {"--data", "DIR", "folder to look for data in", ALL, TEXT, AT(data), 0},
     {"--set", "NAME=VALUE", "a hyperparameter (see info)", TRAIN | EVAL | PREDICT | BENCH, SET, 0,
      0},
-    {"--weights", "FILE", "weights to start from or to use; predict averages several, a,b", TRAIN | EVAL | PREDICT, TEXT,
-     AT(weights), 0},
+    {"--weights", "FILE", "weights to start from or to use; predict averages several, a,b",
+     TRAIN | EVAL | PREDICT, TEXT, AT(weights), 0},
     {"--log", "FILE", "write a log of JSON Lines", TRAIN, TEXT, AT(log), 0},
     {"--out", "DIR", "folder of the weights files", TRAIN | EVAL | PREDICT, TEXT, AT(out), 0},
     {"--input", "FILE", "examples to predict, idx or CSV", PREDICT, TEXT, AT(input), 0},
     {"--output", "FILE", "where to put the predictions", PREDICT, TEXT, AT(output), 0},
     {"--set-name", "SET", "train, validation or test", EVAL | PREDICT, TEXT, AT(set_name), 0},
     {"--samples", "N", "predictions with draws: mean and spread", PREDICT, COUNT, AT(samples), 0},
-    {"--only", "TRAINING", "one training of several; else train does all, in order, the rest the last",
-     ALL, TEXT, AT(only), 0},
+    {"--only", "TRAINING", "one training of several; else train runs all, others take the last", ALL,
+      TEXT, AT(only), 0},
     {"--profile", NULL, "also time each phase, on stderr", BENCH, FLAG, AT(profile), 0},
     {"--follow", NULL, "learn from rows of CSV on standard input as they come", TRAIN, FLAG, AT(follow), 0},
     {"--no-progress", NULL, "no progress bar", TRAIN, FLAG, AT(no_progress), 0},
@@ -299,9 +301,9 @@ static int run_verb(const GrModel *model, int verb, int argc, char **argv, bool 
         complain(&fault);
         return fault.code;
     }
-    if (one_of_all && (options.resume || options.weights || options.log)) {
+    if (one_of_all && (options.resume || options.weights || options.log || options.follow)) {
         fault_set(&fault, GR_USAGE,
-                  "--resume, --weights and --log are for one training: choose it with --only");
+                  "--resume, --weights, --log and --follow are for one training: choose it with --only");
         complain(&fault);
         return fault.code;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Online training: rows of CSV from standard input as they come, each batch first evaluated and then
- * learned from; until the input ends or a signal comes. Needs run.h. Keeps no row. */
+ * Online training: rows of CSV from standard input as they come, each batch first evaluated and
+ * then learned from; until the input ends or a signal comes. Needs run.h. Keeps no row. */
 #include "run.h"
 #include <errno.h>
 #include <math.h>
@@ -174,10 +174,12 @@ static bool open_follow(Follow *f) {
     for (int i = 0; i < model->nsources && !f->source; i++)
         if (model->sources[i].format == GR_CSV) f->source = &model->sources[i];
     if (!f->loss || !f->source)
-        return fault_set(f->fault, GR_USAGE,
-                         "--follow reads rows of CSV: the model needs a training and data from csv(…)");
+        return fault_set(
+            f->fault, GR_USAGE,
+            "--follow reads rows of CSV: the model needs a training and data from csv(…)");
     if (model->batch_all || f->step->batch < model->min_batch)
-        return fault_set(f->fault, GR_USAGE, "--follow learns from a batch at a time, not from all");
+        return fault_set(f->fault, GR_USAGE,
+                         "--follow learns from a batch at a time, not from all");
     if (!io_make_folder(out, f->fault) || !io_check_folder(out, f->fault)) return false;
     if (options->resume || options->weights) {
         const char *path = options->weights       ? options->weights

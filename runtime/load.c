@@ -39,8 +39,7 @@ static void tell(const Run *run) {
     }
     printf("loaded %d of %d parameters%s", all - fresh, all, fresh ? "; fresh:" : "");
     for (int i = 0; i < model->nleaves; i++)
-        if (model->leaves[i].kind == GR_PARAM &&
-            !was_loaded(model, model->leaves[i].buffer.name))
+        if (model->leaves[i].kind == GR_PARAM && !was_loaded(model, model->leaves[i].buffer.name))
             printf(" %s", model->leaves[i].buffer.name);
     putchar('\n');
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The order of examples in an epoch: shuffled, by a sort key, or drawn by a weight; and what programs
- * ask about all examples of a set, ranks and quantiles. Needs philox.h. A function of seed, epoch,
- * examples and their last losses alone. */
+ * The order of examples in an epoch: shuffled, by a sort key, or drawn by a weight; and what
+ * programs ask about all examples of a set, ranks and quantiles. Needs philox.h. A function of
+ * seed, epoch, examples and their last losses alone. */
 #include "philox.h"
 #include "run.h"
 #include <math.h>
@@ -135,7 +135,8 @@ bool order_ask(Run *run, const GrProgram *program, const Set *set, const uint32_
     }
     const GrBuffer *asked = run_result(program, result);
     if (!asked)
-        return fault_set(fault, GR_FAILED, "program '%s' has no result '%s'", program->name, result);
+        return fault_set(fault, GR_FAILED, "program '%s' has no result '%s'", program->name,
+                         result);
     return take_all(run, program, set, presented, asked, values, fault);
 }
 
@@ -172,9 +173,10 @@ static bool bad_weight(const Set *set, const double *weight, Fault *fault) {
         sum += weight[i];
         if (isfinite(weight[i]) && weight[i] >= 0) continue;
         char text[NUMBER_TEXT];
-        fault_set(fault, GR_FAILED,
-                  "`sample with` gives example %u the weight %s: a weight is a finite number from 0",
-                  set->examples[i], number_text(weight[i], 8, text));
+        fault_set(
+            fault, GR_FAILED,
+            "`sample with` gives example %u the weight %s: a weight is a finite number from 0",
+            set->examples[i], number_text(weight[i], 8, text));
         return true;
     }
     if (sum > 0 && isfinite(sum)) return false;
@@ -279,13 +281,15 @@ void order_again(const Batch *batch, uint32_t *presented, uint32_t *again) {
 bool order_enough(const GrModel *model, int64_t batch, int64_t count, Fault *fault) {
     if (model->min_batch < 2) return true;
     if (batch == 1 || count == 1)
-        return fault_set(fault, GR_BAD_DATA,
-                         "an update has one example, and the model normalizes over the examples of an "
-                         "update: take a larger batch, or last = \"drop\" in the training");
+        return fault_set(
+            fault, GR_BAD_DATA,
+            "an update has one example, and the model normalizes over the examples of an "
+            "update: take a larger batch, or last = \"drop\" in the training");
     if (count % batch != 1 || model->last_drop) return true;
-    return fault_set(fault, GR_BAD_DATA,
-                     "the last batch of an epoch holds one example (%lld in batches of %lld), and the "
-                     "model normalizes over the batch: write last = \"drop\" in the training, or "
-                     "another batch",
-                     (long long)count, (long long)batch);
+    return fault_set(
+        fault, GR_BAD_DATA,
+        "the last batch of an epoch holds one example (%lld in batches of %lld), and the "
+        "model normalizes over the batch: write last = \"drop\" in the training, or "
+        "another batch",
+        (long long)count, (long long)batch);
 }

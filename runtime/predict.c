@@ -23,7 +23,8 @@ static bool load_weights(Run *run, const char *path, Fault *fault) {
 static bool evaluate_all(Run *run, Fault *fault) {
     const char *only = run->options->set_name;
     Metrics metrics = {.count = 0};
-    if (!load_weights(run, weights_path(run), fault) || !run_read_data(run, only, fault)) return false;
+    if (!load_weights(run, weights_path(run), fault) || !run_read_data(run, only, fault))
+        return false;
     if (only && !run_set(run, only))
         return fault_set(fault, GR_USAGE, "there is no set '%s'", only);
     for (int i = 0; i < run->model->nsets; i++) {

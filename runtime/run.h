@@ -23,9 +23,9 @@ typedef struct Options {
     int64_t samples;       /* predictions with draws, 0: one without */
     int threads;           /* 0: found out */
     bool follow;
-    bool has_seed, resume, no_progress, quiet, verbose, profile;
+    bool has_seed, watch, resume, no_progress, quiet, verbose, profile;
     uint64_t seed;
-    const char *resume_file, *data, *weights, *log, *out, *input, *output, *set_name, *only;
+    const char *resume_file, *watch_how, *data, *weights, *log, *out, *input, *output, *set_name, *only;
     Setting settings[MOST_SETTINGS];
     int nsettings;
     int argc;
@@ -76,6 +76,7 @@ void run_plain(Run *run, const GrProgram *program);
 bool run_init(Run *run, Fault *fault);
 const GrBuffer *run_result(const GrProgram *program, const char *name); /* NULL where absent */
 double run_value(const Run *run, const GrBuffer *buffer, int64_t example, int64_t element);
+bool run_finite(const Run *run); /* every leaf but states, which may hold infinity */
 
 /* ---- Evaluation: the mean of each per-example number over a set, in float64, in example order. */
 typedef struct Metric {
@@ -195,10 +196,32 @@ typedef struct Number {
 bool numbers_next(const Run *run, int *at, Number *out);
 void numbers_tell(const Run *run); /* all of them, a line each */
 
+/* ---- watch.c: the program run in place of a step where --watch is given. */
+typedef struct Watch {
+    Run *run;
+    const GrProgram *program; /* NULL: nothing is watched */
+    bool epochs;              /* only at the last step of each epoch */
+    bool fresh, seen;         /* the last step was watched; any was */
+    Batch batch;
+    const GrBuffer *loss, *each_loss; /* its own; see Training */
+    const GrBuffer **column;
+    double *value; /* of the last watched step */
+    bool *told;    /* flags that were warned of */
+    int columns;
+} Watch;
+bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault);
+void watch_close(Watch *watch);
+/* Runs the step watched, where it is to be; false: run it plainly. last: of its epoch. */
+bool watch_step(Watch *watch, const Batch *batch, bool last);
+void watch_flags(Watch *watch, int64_t step, Bar *bar); /* a warning where a flag first holds */
+void watch_log(const Watch *watch, FILE *file);         /* ,"watch":{"dead_units.relu1":0.25} */
+void watch_tell(const Watch *watch);
+
 typedef struct Log {
     const Run *run;
     FILE *file;
     const char *path;
+    const Watch *watch; /* NULL: none */
 } Log;
 bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault);
 void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes);

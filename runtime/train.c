@@ -20,6 +20,7 @@ typedef struct Training {
     const GrBuffer *loss, *each_loss; /* each_loss: of each example, or NULL */
     const Set *train, *chooser; /* chooser: whose metric chooses the best weights, or NULL */
     Batch batch;
+    Watch watch;
     uint32_t *order, *again; /* again: see batch.h; NULL where no example comes twice */
     bool warned;
     Course course;
@@ -167,16 +168,6 @@ static void keep_safe(Training *t) {
     t->safe.losses = t->progress.known; /* as this epoch begins */
 }
 
-static bool leaves_finite(const Run *run) {
-    for (int i = 0; i < run->model->nleaves; i++) {
-        const GrLeaf *leaf = &run->model->leaves[i];
-        if (leaf->kind == GR_STATE) continue; /* may hold infinity */
-        for (int64_t e = 0; e < leaf->buffer.count; e++)
-            if (!isfinite(run_value(run, &leaf->buffer, 0, e))) return false;
-    }
-    return true;
-}
-
 static void choose_best(Training *t) {
     const GrModel *model = t->run->model;
     Progress *progress = &t->progress;
@@ -209,10 +200,10 @@ static void set_hypers(Training *t, int64_t live) {
     run_hyper(run, "count", (double)live);
 }
 
-static void keep_losses(Training *t) {
+static void keep_losses(Training *t, const GrBuffer *each_loss) {
     if (!t->progress.losses) return;
     for (int64_t i = 0; i < t->batch.live; i++)
-        t->progress.losses[t->batch.examples[i]] = run_value(t->run, t->each_loss, i, 0);
+        t->progress.losses[t->batch.examples[i]] = run_value(t->run, each_loss, i, 0);
 }
 
 static Ending one_step(Training *t) {
@@ -225,14 +216,16 @@ static Ending one_step(Training *t) {
     if (!order_enough(run->model, t->batch.live, 0, t->fault)) return FAILED;
     set_hypers(t, t->batch.live);
     order_again(&t->batch, progress->presented, t->again);
-    batch_run(&t->batch, run->team);
-    double loss = run_value(run, t->loss, 0, 0);
+    bool watched = watch_step(&t->watch, &t->batch, size >= left || progress->step + 1 == progress->total);
+    if (!watched) batch_run(&t->batch, run->team);
+    double loss = run_value(run, watched ? t->watch.loss : t->loss, 0, 0);
     progress->step++;
     log_step(&t->log, progress->step, progress->epoch, loss, t->loss->bytes);
+    watch_flags(&t->watch, progress->step, &t->bar);
     if (!isfinite(loss)) return DIVERGED;
     for (int64_t i = 0; i < t->batch.live; i++)
         progress->presented[t->batch.examples[i]]++;
-    keep_losses(t);
+    keep_losses(t, watched ? t->watch.each_loss : t->each_loss);
     progress->position += t->batch.live;
     progress->loss_sum += loss * (double)t->batch.live;
     progress->loss_count += t->batch.live;
@@ -298,6 +291,7 @@ static void tell_epoch(Training *t) {
         metrics_print(stdout, &progress->metrics, set);
     }
     printf("  %.1f s\n", seconds);
+    watch_tell(&t->watch);
     fflush(stdout);
 }
 
@@ -306,7 +300,7 @@ static Ending end_epoch(Training *t, Ending ending) {
     Run *run = t->run;
     Progress *progress = &t->progress;
     if (!evaluate_sets(t)) return FAILED;
-    if (!leaves_finite(run)) return DIVERGED;
+    if (!run_finite(run)) return DIVERGED;
     tell_epoch(t);
     choose_best(t);
     if (t->after) {
@@ -339,7 +333,7 @@ static Ending one_epoch(Training *t) {
         /* In the midst of an epoch: what resumes must not see this evaluation. */
         if (!checkpoint_write_last(t->run, &t->progress, t->run->mem, t->fault)) return FAILED;
         if (!evaluate_sets(t)) return FAILED;
-        if (!leaves_finite(t->run)) return DIVERGED;
+        if (!run_finite(t->run)) return DIVERGED;
         tell_epoch(t);
         choose_best(t);
     }
@@ -448,7 +442,8 @@ static int run_training(Training *t) {
     if (!io_make_folder(out, t->fault) || !io_check_folder(out, t->fault) ||
         (run->options->resume && !checkpoint_settings(run, resume_path(run), t->fault)) ||
         !run_read_data(run, NULL, t->fault) || !find_parts(t) || !start_weights(t) ||
-        !batch_bind(&t->batch, run->model, t->step, run->mem, t->train->data, t->fault))
+        !batch_bind(&t->batch, run->model, t->step, run->mem, t->train->data, t->fault) ||
+        !watch_open(&t->watch, run, t->train->data, t->fault))
         return t->fault->code;
     Progress *progress = &t->progress;
     if (!plan_epoch(t)) return t->fault->code;
@@ -464,6 +459,7 @@ static int run_training(Training *t) {
     t->batch.presented = progress->presented;
     t->order = io_alloc((size_t)t->train->count, sizeof *t->order);
     if (!log_open(&t->log, run, progress->step, t->fault)) return t->fault->code;
+    t->log.watch = &t->watch;
     if (run->options->verbose)
         fprintf(stderr, "%lld training examples, %lld steps of %d, %d threads, %.1f MB\n",
                 (long long)t->train->count, (long long)progress->total, t->step->batch,
@@ -487,6 +483,7 @@ int verb_train(Run *run) {
     int code = run_training(&t);
     if (fault.code) complain(&fault);
     batch_free(&t.batch);
+    watch_close(&t.watch);
     free(t.order);
     free(t.again);
     free(t.progress.losses);

@@ -197,6 +197,13 @@ parity() {
     verdict $? "$1" "$own/log"
 }
 
+# Mutated texts, the same ones each time; more by hand: gradus-fuzz --seed=N --count=N FILE.gr...
+fuzz() {
+    $limit "$BUILD/gradus-fuzz" --count="$([ -n "${SANITIZE-}" ] && echo 300 || echo 1500)" --out="$own" \
+        examples/*/*.gr tests/bits/*.gr tests/equal/*.gr tests/golden/*.gr stdlib/*.gr >"$own/log" 2>&1
+    verdict $? "fuzz: mutated models are accepted or diagnosed" "$own/log"
+}
+
 llvm() {
     checker=$(command -v FileCheck-19 || echo /usr/lib/llvm-19/bin/FileCheck)
     options=$(sed -n 's/^# *OPTIONS: *//p' "$1")

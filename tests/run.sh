@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts parity examples cli life promise bits train llvm house (tests/job.sh has one function each).
+# Kinds: unit golden errors data equal counts parity examples cli life promise bits fuzz train llvm house (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 ROOT=$(pwd)
@@ -60,14 +60,15 @@ jobs() {
     echo "promise all"
     echo "cli all"
     echo "life all"
+    echo "fuzz text"
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
     for file in stdlib/*.gr examples/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
     for file in stdlib/*.gr; do echo "examples $file"; done
     echo "house all"
-    # The fast set takes every sixth application of the list.
-    grep -v '^#' tests/equal/defs.txt | grep . | awk -v every="$([ -n "$slow" ] && echo 1 || echo 6)" \
+    # The fast set takes every sixth application of the lists.
+    grep -hv '^#' tests/equal/defs.txt tests/equal/shapes.txt | grep . | awk -v every="$([ -n "$slow" ] && echo 1 || echo 6)" \
         'NR % every == 0 {print "equal " $0}'
 }
 jobs | awk -v only="$only" 'only == "" || $1 == only' | awk '{printf "%04d %s\n", NR, $0}' >"$WORK/jobs"

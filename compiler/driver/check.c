@@ -107,6 +107,8 @@ static double layers_collect(Arena *arena, const Unit *unit, RowList *rows) {
     VEC_PUSH(arena, *rows, (Row){{"layer", "def", "output", "parameters", "FLOPs/example"}});
     for (int i = 0; i < unit->inputs.len; i++) {
         const Node *in = unit->inputs.at[i];
+        if (!strncmp(in->name, "example.rank", 12) || !strcmp(in->name, "example.loss"))
+            continue; /* the runtime's own */
         const char *shape = in->classes ? arena_printf(arena, "class[%" PRId64 "]", in->classes)
                                         : shape_text(arena, in);
         VEC_PUSH(arena, *rows, (Row){{in->name, "data", shape, "", ""}});

@@ -41,8 +41,8 @@ Value *reduce_batches(Elab *e, const Expr *x, Reduce reduce, const Scalar *body,
     const Scalar *s = sc_read_all(e->g, part), *old = sc_read_all(e->g, rec->leaf);
     if (mean) s = sc_op(e->g, OP_DIV, s, hyper_value(e, "batches.count", x->at)->s, NULL);
     Op op = reduce == RED_SUM ? OP_ADD : reduce == RED_MAX ? OP_MAX : OP_MIN;
-    const Scalar *first = sc_op(e->g, OP_EQ, hyper_value(e, "batches.number", x->at)->s,
-                                sc_const(e->g, 0), NULL);
+    const Scalar *first =
+        sc_op(e->g, OP_EQ, hyper_value(e, "batches.number", x->at)->s, sc_const(e->g, 0), NULL);
     s = sc_op(e->g, OP_SELECT, first, s, sc_op(e->g, op, old, s, NULL));
     rec->next = graph_map(e->g, n, extent, s, NULL, x->at);
     VEC_PUSH(e->arena, e->after_list, rec);

@@ -161,6 +161,7 @@ static Value *call_builtin(Elab *e, const Stage *s, Value **supplied, int n, Spa
     Value *v = value_settle(e, builtin_call(e, s->builtin, all.at, all.len, at), NULL, at);
     frame_end(e, outer);
     table_row(e, s, v, NULL, at);
+    watch_see(e, s, v, NULL);
     return v;
 }
 
@@ -186,6 +187,7 @@ static Value *call_stage(Elab *e, const Stage *s, Value **supplied, int n, Span 
     }
     Value *v = run_decl(e, s->decl, arg, at, path, hyper);
     table_row(e, s, v, path, at);
+    watch_see(e, s, v, path);
     return v;
 }
 

@@ -203,6 +203,9 @@ typedef struct Elab {
     VEC(Result) stage_results; /* what those of this program are made from */
     VEC(SumRec *) sums;
     bool in_metric;
+    /* what is watched */
+    bool seeing;
+    VEC(LayerRow) seen; /* `def` NULL: a layer of the model itself */
 } Elab;
 
 /* ---- context.c: messages, dimensions, names */
@@ -365,9 +368,14 @@ Value *train_value(Elab *e, const Stmt *stmt, Name label);
 Node *train_loss(Elab *e); /* per example, rank 0; NULL after an error */
 void train_metrics(Elab *e, Program *program);
 void train_epoch(Elab *e);
+/* ---- watch.c */
+void watch_see(Elab *e, const Stage *stage, const Value *v, Name path); /* after each use of a def */
+/* The program "watch": what program number `step` does, and the numbers of the key. */
+void watch_program(Elab *e, int step, Node *loss);
 /* ---- load.c */
 void train_load(Elab *e);
 bool path_selected(const char *pattern, const char *path);
+bool path_ends(const char *pattern, const char *path); /* the pattern is the path or its end */
 /* ---- after.c, stated.c, sampled.c */
 Value *reduce_batches(Elab *e, const Expr *x, Reduce reduce, const Scalar *body, bool mean);
 void run_after(Elab *e, const Stmt *stmt);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Metrics over the evaluated set: each reduction over `examples` is what a batch adds to it, a result
- * of a program that is run over the set, and a leaf that holds the total; metrics are made of totals
- * by a program of their own. Needs ir. Adds nothing up: the runtime does, in float64. */
+ * Metrics over the evaluated set: each reduction over `examples` is what a batch adds to it, a
+ * result of a program that is run over the set, and a leaf that holds the total; metrics are made
+ * of totals by a program of their own. Needs ir. Adds nothing up: the runtime does, in float64. */
 #include "elab_internal.h"
 #include <string.h>
 
@@ -23,7 +23,8 @@ static void look_node(Reads *r, Node *node) {
             total = true;
             if (r->e->sums.at[i]->level + 1 > r->level) r->level = r->e->sums.at[i]->level + 1;
         }
-    if (!total && (node->kind == NODE_INPUT || node->kind == NODE_PARAM || node->kind == NODE_STATE))
+    if (!total &&
+        (node->kind == NODE_INPUT || node->kind == NODE_PARAM || node->kind == NODE_STATE))
         r->learned = node;
     if (node->body) sc_reads(node->body, look, r);
     for (int i = 0; node->kind == NODE_CALL && i < call_info[node->call].operands; i++)
@@ -72,7 +73,7 @@ Value *reduce_examples(Elab *e, const Expr *x, Reduce reduce, const Scalar *body
     if (part->rank != n) return value_error(e);
     SumRec *sum = sum_new(e, reduce, part, reads.level, x->at);
     Value *v = value_scalar(e, read_dims(e, sum->leaf, dims), x->at);
-    if (!terms) return v;
+    if (!(terms > 0)) return v;
     Value *count = num_op(e, OP_MUL, hyper_value(e, "examples.count", x->at),
                           value_const(e, terms, x->at), NULL, x->at);
     return num_op(e, OP_DIV, v, count, NULL, x->at);
@@ -93,7 +94,8 @@ bool examples_metric(Elab *e, Name name, Value *v, Span at) {
     Reads reads = reads_of(e, sc_read_all(e->g, node));
     if (!reads.level) return false;
     if (reads.learned || node->per_example) {
-        if (fail(e, at, "E0542", "`%s` mixes sums over `examples` with what is of one example", name))
+        if (fail(e, at, "E0542", "`%s` mixes sums over `examples` with what is of one example",
+                 name))
             fail_help(e, "reduce that too: `mean[examples] …`");
         return true;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The key `load`: weights that a training starts from, `weights("base.safetensors") on trunk`, as the
- * names of what is taken from each file. Needs front and ir. Opens no file: the run does. */
+ * The key `load`: weights that a training starts from, `weights("base.safetensors") on trunk`, as
+ * the names of what is taken from each file. Needs front and ir. Opens no file: the run does. */
 #include "elab_internal.h"
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The order of examples: a sort key or a sampling weight for each, and what is known only of all of
- * them together, `rank` and `quantile`: the runtime makes these from results of the same program, in
- * the order of their making, and gives them back as inputs. Needs front and ir. Sorts nothing. */
+ * them together, `rank` and `quantile`: the runtime makes these from results of the same program,
+ * in the order of their making, and gives them back as inputs. Needs front and ir. Sorts nothing.
+ */
 #include "elab_internal.h"
 #include <string.h>
 
@@ -56,7 +57,8 @@ static Value *call_quantile(Elab *e, const Expr *x) {
     Node *of = known_number(e, x->args.at[1].value, "what a quantile is taken of");
     if (!level || !of) return value_error(e);
     if (level->per_example) {
-        fail(e, x->args.at[0].at, "E0592", "the part below a quantile is the same for all examples");
+        fail(e, x->args.at[0].at, "E0592",
+             "the part below a quantile is the same for all examples");
         return value_error(e);
     }
     Name name = name_printf("example.quantile%d", e->stages++);
@@ -84,8 +86,9 @@ void order_stages(Elab *e, Program *p) {
 Value *order_form(Elab *e, const Expr *x) {
     const char *text = x->kind == EXPR_ORDER ? "order by" : "sample with";
     if (e->mode != MODE_ORDER || e->order_form) {
-        fail(e, x->at, "E0593", e->order_form ? "an order of examples has one `%s`"
-                                              : "`%s` stands in the order of a training: `order = …`",
+        fail(e, x->at, "E0593",
+             e->order_form ? "an order of examples has one `%s`"
+                           : "`%s` stands in the order of a training: `order = …`",
              text);
         return value_error(e);
     }
@@ -106,14 +109,16 @@ void order_elaborate(Elab *e) {
     int failed = e->failed;
     run_where(e, s);
     Value *v = eval_callable(e, s->value), *example = value_new(e, VAL_EXAMPLE, s->value->at);
-    if (v->kind == VAL_DEF && v->stages.at[0].decl) v = apply(e, v, &example, 1, s->value->at, path, path);
+    if (v->kind == VAL_DEF && v->stages.at[0].decl)
+        v = apply(e, v, &example, 1, s->value->at, path, path);
     e->mode = MODE_EVAL;
     e->frame = outer_frame;
     e->scope = outer;
     bool number = v->kind == VAL_NUMBER && !v->truth && !v->s->dims;
     if ((!number || !e->order_form) && e->failed == failed &&
         fail(e, s->value->at, "E0593", "this is no order of examples"))
-        fail_help(e, "an order says `order by KEY` or `sample with WEIGHT`, a number for each example");
+        fail_help(
+            e, "an order says `order by KEY` or `sample with WEIGHT`, a number for each example");
     if (e->failed > failed) return;
     e->sampled = e->order_form == EXPR_SAMPLE;
     Program *p = program_new(e, PROGRAM_ORDER, "order");
@@ -127,7 +132,8 @@ static Node *weight_leaf(Elab *e) {
     return graph_leaf(e->g, NODE_INPUT, name_of("example.weight"), true, 0, NULL, 0, (Span){0});
 }
 
-/* One over how much more often than in a plain epoch an example comes; 1 where nothing is sampled. */
+/* One over how much more often than in a plain epoch an example comes; 1 where nothing is sampled.
+ */
 Value *order_weight(Elab *e, Span at) {
     if (e->mode == MODE_EVAL) return value_const(e, 1, at);
     if (e->mode == MODE_STEP) return value_node(e, weight_leaf(e), at);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The program `sample`: prediction with the draws of training. `training` is true in conditions that
- * decide on a draw, and false elsewhere, so that statistics of a batch are those of prediction.
- * Needs front and ir. How often it is run is the runtime's business. */
+ * The program `sample`: prediction with the draws of training. `training` is true in conditions
+ * that decide on a draw, and false elsewhere, so that statistics of a batch are those of
+ * prediction. Needs front and ir. How often it is run is the runtime's business. */
 #include "elab_internal.h"
 #include <string.h>
 

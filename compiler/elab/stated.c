@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * `derivative x = …`: a def that says the derivative of its value by an argument. The argument is cut
- * off for the formulas of the def, and the value leads to it by what was stated. Needs front and ir. */
+ * `derivative x = …`: a def that says the derivative of its value by an argument. The argument is
+ * cut off for the formulas of the def, and the value leads to it by what was stated. Needs front
+ * and ir. */
 #include "elab_internal.h"
 #include <string.h>
 
@@ -28,7 +29,8 @@ void stated_begin(Elab *e, const Decl *decl) {
         Value *v = find_value(e, name);
         if (!argument || !v || (v->kind != VAL_TENSOR && v->kind != VAL_NUMBER)) {
             if (!v || v->kind != VAL_ERROR)
-                fail(e, s->at, "E0433", "`derivative` is by an argument that is a number or a tensor");
+                fail(e, s->at, "E0433",
+                     "`derivative` is by an argument that is a number or a tensor");
             continue;
         }
         if (map_has(&e->scope->derivatives, name))
@@ -75,8 +77,8 @@ static Value *by_tensor(Elab *e, Value *y, Value *x, Value *d, Span at) {
         uint32_t own = 0;
         for (int i = 0; i < f.nanon; i++)
             own |= 1u << f.anon[i];
-        const Scalar *s = sc_op(e->g, OP_MUL, sc_op(e->g, OP_STOP, slope->s, NULL, NULL), by->s,
-                                NULL);
+        const Scalar *s =
+            sc_op(e->g, OP_MUL, sc_op(e->g, OP_STOP, slope->s, NULL, NULL), by->s, NULL);
         int dims[LIVE_DIMS + MAX_RANK], n = free_dims(s, own, dims);
         for (int i = 0; i < f.nanon; i++)
             dims[n + i] = f.anon[i];

@@ -109,11 +109,6 @@ void train_config(Elab *e) {
     config_last(e);
     config_metrics(e);
     config_best(e);
-    static const char *const later[] = {"watch"};
-    for (int i = 0; i < LENGTH(later); i++) {
-        const Stmt *s = train_key(e, later[i]);
-        if (s) unavailable(e, s->at, arena_printf(e->arena, "`%s`", later[i]));
-    }
 }
 
 /* ---- Expressions over the model's values */
@@ -268,7 +263,11 @@ static void step_program(Elab *e) {
     e->training = true;
     map_init(&e->visits, e->arena);
     e->updates.len = 0;
-    bool ok = augment(e, inputs.at) && model_run(e, inputs.at);
+    bool ok = augment(e, inputs.at);
+    e->seeing = ok && train_key(e, "watch");
+    e->seen.len = 0;
+    ok = ok && model_run(e, inputs.at);
+    e->seeing = false;
     Node *loss = ok ? train_loss(e) : NULL;
     if (loss) {
         Node *total = batch_mean(e, loss), *penalty = train_penalty(e);
@@ -277,10 +276,12 @@ static void step_program(Elab *e) {
                               sc_op(e->g, OP_ADD, sc_read(e->g, total, NULL, NULL),
                                     sc_read(e->g, penalty, NULL, NULL), NULL),
                               NULL, loss->at);
+        int step = e->unit->programs.len;
         Program *p = program_new(e, PROGRAM_STEP, "step");
         program_value(e, p, name_of("loss"), total);
         if (e->keeps_loss) program_value(e, p, name_of("example.loss"), order_plain_loss(e, loss));
         update_program(e, p, total);
+        watch_program(e, step, total);
     }
     e->training = false;
     e->mode = MODE_EVAL;

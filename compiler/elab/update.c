@@ -31,6 +31,13 @@ bool path_selected(const char *pattern, const char *path) {
     return false;
 }
 
+bool path_ends(const char *pattern, const char *path) {
+    if (match_parts(pattern, path, false)) return true;
+    for (const char *at = path; (at = strchr(at, '.')); at++)
+        if (match_parts(pattern, at + 1, false)) return true;
+    return false;
+}
+
 int select_params(Elab *e, const Expr *x, bool *chosen) {
     int n = 0;
     if (x->kind == EXPR_TUPLE) {

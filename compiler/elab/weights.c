@@ -81,6 +81,35 @@ static const Scalar *resolve_read(Graph *g, const Scalar *leaf, void *context) {
     return node == leaf->node ? NULL : sc_read(g, node, leaf->at, leaf->outside);
 }
 
+static Node *resolve_comp(Elab *e, Node *node) {
+    CompSpec spec = {.rank = node->rank,
+                     .nred = node->nred,
+                     .reduce = node->reduce,
+                     .over_batch = node->over_batch,
+                     .name = node->name,
+                     .at = node->at,
+                     .body = sc_rewrite(e->g, node->body, resolve_read, e)};
+    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    return spec.body == node->body ? node : graph_comp(e->g, &spec);
+}
+
+static Node *resolve_call(Elab *e, Node *node) {
+    Node *operand[CALL_OPERANDS] = {0};
+    bool same = true;
+    for (int i = 0; i < call_info[node->call].operands; i++) {
+        operand[i] = weights_resolve(e, node->operand[i]);
+        same = same && operand[i] == node->operand[i];
+    }
+    return same ? node : graph_call(e->g, node->call, operand, node->result, node->name, node->at);
+}
+
+/* A recurrence reads itself: it cannot be made anew with something else in it. */
+static void refuse_scan(Elab *e, Node *node) {
+    map_put(&e->weights_done, node, node);
+    if (node->of && weights_resolve(e, node->of) != node->of)
+        unavailable(e, node->at, "a reduction over `weights` in a recurrence");
+}
+
 Node *weights_resolve(Elab *e, Node *node) {
     if (!e->weight_sums.slots.len) return node;
     Node *known = map_get(&e->weights_done, node);
@@ -91,16 +120,11 @@ Node *weights_resolve(Elab *e, Node *node) {
         const Scalar *s = sc_rewrite(e->g, sum->total->s, resolve_read, e);
         made = graph_map(e->g, 0, NULL, s, NULL, sum->site->at);
     } else if (node->kind == NODE_COMP) {
-        CompSpec spec = {.rank = node->rank,
-                         .nred = node->nred,
-                         .reduce = node->reduce,
-                         .over_batch = node->over_batch,
-                         .name = node->name,
-                         .at = node->at,
-                         .body = sc_rewrite(e->g, node->body, resolve_read, e)};
-        memcpy(spec.extent, node->extent, sizeof spec.extent);
-        if (spec.body != node->body) made = graph_comp(e->g, &spec);
-    }
+        made = resolve_comp(e, node);
+    } else if (node->kind == NODE_CALL) {
+        made = resolve_call(e, node);
+    } else if (node->kind == NODE_SCAN)
+        refuse_scan(e, node);
     map_put(&e->weights_done, node, made);
     return made;
 }

@@ -12,7 +12,7 @@ static const char *const train_keys[] = {"loss",   "optimizer", "batch",   "last
 static const char *const data_keys[] = {"train", "validation", "test"};
 
 /* Keys whose values name parameters and layers, which elaboration alone knows. */
-static const char *const path_keys[] = {"freeze", "leaves", "watch", "load"};
+static const char *const path_keys[] = {"freeze", "leaves", "load"};
 
 static bool is_one_of(Name name, const char *const *words, int count) {
     for (int i = 0; i < count; i++) {

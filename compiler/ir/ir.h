@@ -245,6 +245,7 @@ typedef enum ProgramKind {
     PROGRAM_KEPT,    /* then, once: states made of that */
     PROGRAM_SAMPLE,  /* predict with the draws of training */
     PROGRAM_METRIC,  /* metrics of the whole evaluated set, from its sums */
+    PROGRAM_WATCH,   /* one update, and what is watched of it */
     PROGRAM_KINDS
 } ProgramKind;
 typedef enum ResultKind {

@@ -26,7 +26,8 @@ const char *const text_program[] = {
     [PROGRAM_STEP] = "step",   [PROGRAM_EVAL] = "eval", [PROGRAM_PREDICT] = "predict",
     [PROGRAM_EPOCH] = "epoch", [PROGRAM_ORDER] = "order",
     [PROGRAM_SUMS] = "sums",   [PROGRAM_METRIC] = "metric",
-    [PROGRAM_AFTER] = "after", [PROGRAM_KEPT] = "kept", [PROGRAM_SAMPLE] = "sample"};
+    [PROGRAM_AFTER] = "after", [PROGRAM_KEPT] = "kept", [PROGRAM_SAMPLE] = "sample",
+    [PROGRAM_WATCH] = "watch"};
 const char *const text_result[] = {
     [RESULT_VALUE] = "value", [RESULT_NEXT] = "next", [RESULT_STOP] = "stop"};
 const char *const text_source[] = {[FORMAT_IDX] = "idx", [FORMAT_CSV] = "csv"};

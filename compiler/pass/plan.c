@@ -59,7 +59,8 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
     program->alias = -1;
     program->wide = source->kind == PROGRAM_FIT || source->kind == PROGRAM_METRIC ||
                     source->kind == PROGRAM_AFTER;
-    program->batch = source->kind == PROGRAM_STEP || source->kind == PROGRAM_AFTER
+    program->batch = source->kind == PROGRAM_STEP || source->kind == PROGRAM_AFTER ||
+                             source->kind == PROGRAM_WATCH
                          ? (int)plan->unit->config.batch
                          : WHOLE_SET_BATCH;
     if (program->batch < 1) program->batch = 1;

@@ -388,7 +388,8 @@ static int usage(void) {
         stderr,
         "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
         "[--runtime=FILE] [-O0..3]\n"
-        "                    [--full] [--no-gradients] [--graph] [-v] FILE.gr | \"def(...) on [shape]\" | "
+        "                    [--inputs=FACTOR] [--full] [--no-gradients] [--graph] [-v]\n"
+        "                    FILE.gr | FILE.graph | \"def(...) on [shape]\" | "
         "random:SEED[-SEED]\n");
     return 2;
 }

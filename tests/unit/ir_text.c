@@ -145,7 +145,7 @@ Test(ir_text, convolution_with_pooling_and_update) {
                      "mul(%1[d0, d3, d4, d5], %0[d3, d1 + d4 - 1, d2 + d5 - 1; 0])"),
               "%s", text);
     cr_assert(strstr(text, "config batch 64 epochs 10 steps 0 seed 18446744073709551615 leaves 16 "
-                           "last_drop has_stop best error_rate\n"),
+                           "last_drop stage 0 32 stage 5 64 has_stop best error_rate\n"),
               "%s", text);
     cr_assert(
         strstr(

@@ -88,8 +88,8 @@ Test(runtime_order_all, draws_are_in_proportion) {
     for (int i = 0; i < FEW; i++) {
         double mean = FEW * weight[i] / total, part = mean - floor(mean);
         double sd = sqrt(part * (1 - part) / EPOCHS);
-        cr_assert(fabs((double)times[i] / EPOCHS - mean) <= 4 * sd + 1e-9, "example %d: %g, not %g", i,
-                  (double)times[i] / EPOCHS, mean);
+        cr_assert(fabs((double)times[i] / EPOCHS - mean) <= 4 * sd + 1e-9, "example %d: %g, not %g",
+                  i, (double)times[i] / EPOCHS, mean);
     }
     order_sample(order, weight, FEW, 9, 1), order_sample(again, weight, FEW, 9, 1);
     cr_assert(!memcmp(order, again, sizeof order));

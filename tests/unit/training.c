@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * The life of a training: stop rules and schedules on curves by hand, what is done after training,
  * penalties, constraints and noise, averages over masks, stated derivatives.
- * Needs elab, pass, eval and Criterion. Runs programs in the interpreter; executables are process tests'. */
+ * Needs elab, pass, eval and Criterion. Runs programs in the interpreter; executables are process
+ * tests'. */
 #include "elab_kit.h"
 
-#define DATA "data d {\n train = csv(\"a.csv\", y = \"y\")\n validation = train when example.number > 5\n}\n"
+#define DATA                                                                                       \
+    "data d {\n train = csv(\"a.csv\", y = \"y\")\n validation = train when example.number > "     \
+    "5\n}\n"
 #define MODEL "model m(x[3]) -> y[2] { x -> dense(2) }\n"
 #define TRAIN(KEYS)                                                                                \
     DATA MODEL "train m on d {\n loss = mse\n optimizer = sgd\n epochs = 99\n" KEYS "\n}\n"
@@ -33,23 +36,32 @@ static int stops_at(const char *text, const double *curve, int epochs) {
 
 Test(training, error_change) {
     /* the best at epoch 3; three evaluations without a better one end with the sixth */
-    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3)", 5, 4, 3, 3, 4, 5, 6, 7), 6);
+    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3)", 5, 4, 3, 3, 4, 5, 6, 7),
+                 6);
     /* a tie is no new best, a new best starts the window again */
-    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3)", 5, 5, 5, 4, 5, 5, 5, 5), 7);
-    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3)", 9, 8, 7, 6, 5, 4, 3, 2), 0);
+    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3)", 5, 5, 5, 4, 5, 5, 5, 5),
+                 7);
+    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3)", 9, 8, 7, 6, 5, 4, 3, 2),
+                 0);
     /* and two more epochs after the window */
-    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3, extra = 2)", 5, 4, 3, 3, 4, 5, 6, 7, 8), 8);
+    cr_expect_eq(STOPS("stop = error_change(validation.loss, window = 3, extra = 2)", 5, 4, 3, 3, 4,
+                       5, 6, 7, 8),
+                 8);
 }
 
 Test(training, generalization_loss) {
     /* 100 (e / best - 1): 0, 0, 2.5, 5, 7.5 */
-    cr_expect_eq(STOPS("stop = generalization_loss(validation.loss, alpha = 6)", 5, 4, 4.1, 4.2, 4.3), 5);
-    cr_expect_eq(STOPS("stop = generalization_loss(validation.loss, alpha = 2)", 5, 4, 4.1, 4.2, 4.3), 3);
+    cr_expect_eq(
+        STOPS("stop = generalization_loss(validation.loss, alpha = 6)", 5, 4, 4.1, 4.2, 4.3), 5);
+    cr_expect_eq(
+        STOPS("stop = generalization_loss(validation.loss, alpha = 2)", 5, 4, 4.1, 4.2, 4.3), 3);
 }
 
 Test(training, several_rules_stop_by_the_first) {
-    cr_expect_eq(STOPS("stop = (error_below(validation.loss, 1), after_epochs(6))", 5, 4, 3, 2, 1, 0), 5);
-    cr_expect_eq(STOPS("stop = (error_below(validation.loss, 1), after_epochs(3))", 5, 4, 3, 2, 1, 0), 3);
+    cr_expect_eq(
+        STOPS("stop = (error_below(validation.loss, 1), after_epochs(6))", 5, 4, 3, 2, 1, 0), 5);
+    cr_expect_eq(
+        STOPS("stop = (error_below(validation.loss, 1), after_epochs(3))", 5, 4, 3, 2, 1, 0), 3);
 }
 
 /* Weights that move by `move` each epoch; the rule looks `window` epochs back. */
@@ -81,15 +93,22 @@ Test(training, weight_change) {
     /* there and back: the length of the way does not count, the distance does */
     static const double back[] = {1, 1, -1, 1, -1};
     cr_expect_eq(weights_stop("stop = weight_change(window = 2, rho = 0.01)", back, 5), 3);
-    /* the norm is sqrt(5 + w^2): 0.375 / sqrt(5 + 3.125^2) = 0.0978 at epoch 5, 0.5 / 3.74 = 0.13 before */
-    cr_expect_eq(weights_stop("stop = weight_change(window = 2, rho = 0.1, relative = true)", halves, 7), 5);
-    cr_expect_eq(weights_stop("stop = weight_change(window = 2, rho = 0.097, relative = true)", halves, 7), 6);
+    /* the norm is sqrt(5 + w^2): 0.375 / sqrt(5 + 3.125^2) = 0.0978 at epoch 5, 0.5 / 3.74 = 0.13
+     * before */
+    cr_expect_eq(
+        weights_stop("stop = weight_change(window = 2, rho = 0.1, relative = true)", halves, 7), 5);
+    cr_expect_eq(
+        weights_stop("stop = weight_change(window = 2, rho = 0.097, relative = true)", halves, 7),
+        6);
 }
 
 /* ---- Schedules: the rate that the steps of each epoch see, against that of the first */
-static void rates(const char *rate, const double *curve, const double *expected, int epochs, int stop) {
-    Kit k = kit_text(name_printf(DATA MODEL "train m on d {\n loss = mse\n optimizer = sgd(lr = %s)\n"
-                                            " epochs = 99\n}\n", rate));
+static void rates(const char *rate, const double *curve, const double *expected, int epochs,
+                  int stop) {
+    Kit k =
+        kit_text(name_printf(DATA MODEL "train m on d {\n loss = mse\n optimizer = sgd(lr = %s)\n"
+                                        " epochs = 99\n}\n",
+                             rate));
     pass_run(k.unit, NULL, NULL, NULL);
     kit_begin(&k, 4);
     kit_run(&k, "init");
@@ -99,8 +118,8 @@ static void rates(const char *rate, const double *curve, const double *expected,
         kit_number(&k, "epoch", epoch);
         double change = kit_get(&k, kit_next(&k, "step", "dense1.W"))[0] - w[0];
         if (!epoch) first = change;
-        cr_expect(fabs(change / first - expected[epoch]) < 1e-9, "%s in epoch %d: %.17g, not %.17g", rate,
-                  epoch + 1, change / first, expected[epoch]);
+        cr_expect(fabs(change / first - expected[epoch]) < 1e-9, "%s in epoch %d: %.17g, not %.17g",
+                  rate, epoch + 1, change / first, expected[epoch]);
         kit_number(&k, "validation.loss", curve[epoch]);
         bool now = kit_get(&k, kit_result(&k, "epoch", RESULT_STOP, "stop"))[0] != 0;
         cr_expect_eq(now, epoch + 1 == stop, "%s in epoch %d", rate, epoch + 1);
@@ -113,8 +132,8 @@ static void rates(const char *rate, const double *curve, const double *expected,
           (int)(sizeof((double[]){__VA_ARGS__}) / 8), STOP)
 
 Test(training, schedules_with_states) {
-    RATES("0.1 * error_change(validation.loss, window = 3, extra = 2, lr_factor = 0.1)", 8, 1, 1, 1, 1, 1, 1,
-          0.1, 0.1);
+    RATES("0.1 * error_change(validation.loss, window = 3, extra = 2, lr_factor = 0.1)", 8, 1, 1, 1,
+          1, 1, 1, 0.1, 0.1);
     RATES("0.1 * step_down([3, 2], factor = 0.5)", 5, 1, 1, 1, 0.5, 0.5);
     RATES("step_down([2, 1, 1], factor = 0.1)", 4, 1, 1, 0.1, 0.01);
 }
@@ -122,17 +141,21 @@ Test(training, schedules_with_states) {
 Test(training, schedule_faults) {
     cr_expect_gt(kit_errors(TRAIN("stop = 0.1")), 0);
     cr_expect_gt(kit_errors("def f(w, g) {\n stop when 1 > 0\n w' = w - g\n}\n" DATA MODEL
-                            "train m on d {\n loss = mse\n optimizer = f\n}\n"), 0);
-    cr_expect_gt(kit_errors("def f(x) = mean[batches] x\n" DATA "model m(x[3]) -> y[2] { x -> f -> dense(2) }\n"), 0);
+                            "train m on d {\n loss = mse\n optimizer = f\n}\n"),
+                 0);
+    cr_expect_gt(kit_errors("def f(x) = mean[batches] x\n" DATA
+                            "model m(x[3]) -> y[2] { x -> f -> dense(2) }\n"),
+                 0);
 }
 
 /* ---- After training */
 #define NORMALIZED(KEYS)                                                                           \
     DATA "model m(x[3]) -> y[2] { x -> dense(2, bias = none) -> batchnorm(" KEYS ") }\n"           \
-    "train m on d {\n loss = mse\n optimizer = nesterov(lr = 0.1)\n batch = 4\n}\n"
+         "train m on d {\n loss = mse\n optimizer = nesterov(lr = 0.1)\n batch = 4\n}\n"
 
 Test(training, population_statistics) {
-    /* Ioffe & Szegedy 2015, Alg. 2, step 10: E[x] = mean of mu_B, Var[x] = m/(m-1) mean of sigma_B^2 */
+    /* Ioffe & Szegedy 2015, Alg. 2, step 10: E[x] = mean of mu_B, Var[x] = m/(m-1) mean of
+     * sigma_B^2 */
     Kit k = kit_text(NORMALIZED("inference = \"population\""));
     pass_run(k.unit, NULL, NULL, NULL);
     kit_begin(&k, 4);
@@ -194,7 +217,8 @@ Test(training, folded_prediction) {
     const double *y[2];
     pass_run(folded.unit, NULL, NULL, NULL);
     for (int i = 0; i < 2; i++) {
-        double var[2] = {0.5, 20}, mean[2] = {3, -1}, gamma[2] = {2, -0.5}, beta[2] = {0.25, 7}, w[6], x[48];
+        double var[2] = {0.5, 20}, mean[2] = {3, -1}, gamma[2] = {2, -0.5}, beta[2] = {0.25, 7},
+               w[6], x[48];
         both[i]->seed = 3;
         kit_begin(both[i], 16);
         both[i]->seed = 4;
@@ -211,16 +235,19 @@ Test(training, folded_prediction) {
         y[i] = kit_get(both[i], kit_value(both[i], "predict", "y"));
     }
     for (int j = 0; j < 32; j++)
-        cr_expect(fabs(y[0][j] - y[1][j]) <= 1e-5 * (1 + fabs(y[0][j])), "%g and %g", y[0][j], y[1][j]);
+        cr_expect(fabs(y[0][j] - y[1][j]) <= 1e-5 * (1 + fabs(y[0][j])), "%g and %g", y[0][j],
+                  y[1][j]);
     kit_free(&plain);
     kit_free(&folded);
 }
 
 /* ---- Penalties, constraints, gradients */
-/* The new value of W where lr = 1 and the gradient comes from the keys alone: loss zero at t = y. */
+/* The new value of W where lr = 1 and the gradient comes from the keys alone: loss zero at t = y.
+ */
 static double *updated(Kit *k, const char *keys, const double *w) {
     *k = kit_text(name_printf("def nothing(y[d], t[d]) = mean[d] 0 * y[d]\n" DATA MODEL
-                              "train m on d {\n loss = nothing\n optimizer = sgd(lr = 1)\n%s\n}\n", keys));
+                              "train m on d {\n loss = nothing\n optimizer = sgd(lr = 1)\n%s\n}\n",
+                              keys));
     pass_run(k->unit, NULL, NULL, NULL);
     kit_begin(k, 4);
     double b[2] = {0, 0};
@@ -250,7 +277,8 @@ Test(training, penalties_and_constraints) {
     for (int i = 0; i < 6; i++)
         EXPECT_NEAR(next[i], w[i] - fmax(-0.35, fmin(0.35, w[i])));
     kit_free(&k);
-    next = updated(&k, "penalty = l2(1)\n gradients = clip_norm(0.5)", w); /* of all gradients: sqrt 25.25 */
+    next = updated(&k, "penalty = l2(1)\n gradients = clip_norm(0.5)",
+                   w); /* of all gradients: sqrt 25.25 */
     for (int i = 0; i < 6; i++)
         EXPECT_NEAR(next[i], w[i] - w[i] * 0.5 / sqrt(25.25));
     kit_free(&k);
@@ -290,8 +318,10 @@ Test(training, gradient_noise) {
             for (int i = 0; i < 16200; i++, n++)
                 sum += w[i], square += w[i] * w[i];
         }
-        double mean = sum / n, variance = square / n - mean * mean, wanted = 0.3 / pow(steps[s], 0.55);
-        cr_expect(fabs(variance / wanted - 1) < 0.015, "step %g: variance %g, not %g", steps[s], variance, wanted);
+        double mean = sum / n, variance = square / n - mean * mean,
+               wanted = 0.3 / pow(steps[s], 0.55);
+        cr_expect(fabs(variance / wanted - 1) < 0.015, "step %g: variance %g, not %g", steps[s],
+                  variance, wanted);
         cr_expect(fabs(mean) < 5 * sqrt(wanted / n), "step %g: mean %g", steps[s], mean);
     }
     kit_free(&k);
@@ -300,7 +330,8 @@ Test(training, gradient_noise) {
 /* ---- Averages over masks */
 static void predict_with(Kit *k, const char *net, double *out) {
     *k = kit_text(name_printf("def mean_loss(y[c], t[c]) = mean[c] (y[c] - t[c])^2\n"
-                              "model m(x[7]) -> y[4] { %s }\n", net));
+                              "model m(x[7]) -> y[4] { %s }\n",
+                              net));
     kit_begin(k, 5);
     k->seed = 11;
     double w[28], b[4], x[35];
@@ -331,7 +362,8 @@ Test(training, mean_over_masks) {
         far = fmax(far, fabs(net[i] - arithmetic[i]));
     }
     cr_expect_gt(far, 1e-3);
-    predict_with(&k, "x -> mask_average(dense(4) -> softmax, 4, p = 0.2, geometric = true)", geometric);
+    predict_with(&k, "x -> mask_average(dense(4) -> softmax, 4, p = 0.2, geometric = true)",
+                 geometric);
     for (int i = 0; i < 20; i++)
         cr_expect(fabs(net[i] - geometric[i]) < 1e-12, "%.17g and %.17g", net[i], geometric[i]);
 }
@@ -367,7 +399,8 @@ Test(training, stated_derivatives) {
     EXPECT_NEAR(g[2], 0);
     kit_free(&k);
     /* by a tensor, where the value is one number; other arguments keep their own */
-    k = kit_def("f on [3]", "def f(x[d]) {\n param s = 2\n derivative x[d] = 7 * d\n s * (sum[d] x[d])\n}\n");
+    k = kit_def("f on [3]",
+                "def f(x[d]) {\n param s = 2\n derivative x[d] = 7 * d\n s * (sum[d] x[d])\n}\n");
     pass_run(k.unit, NULL, NULL, NULL);
     kit_begin(&k, 1);
     kit_set(&k, "x", (double[]){1, 2, 4});
@@ -376,19 +409,26 @@ Test(training, stated_derivatives) {
     for (int i = 0; i < 3; i++)
         EXPECT_NEAR(g[i], 7 * i);
     for (int i = 0; i < k.unit->params.len; i++)
-        EXPECT_NEAR(kit_get(&k, kit_value(&k, "step", name_printf("grad:%s", k.unit->params.at[i]->name)))[0], 7);
+        EXPECT_NEAR(kit_get(&k, kit_value(&k, "step",
+                                          name_printf("grad:%s", k.unit->params.at[i]->name)))[0],
+                    7);
     kit_free(&k);
-    cr_expect_gt(kit_errors("def f(x[d]) {\n y[d] = x[d]\n derivative z = 1\n y\n}\nmodel m(x[3]) -> y[3] { x -> f }\n"), 0);
-    cr_expect_gt(kit_errors("def f(x[d]) {\n derivative x[k: 2] = 1\n sum[d] x[d]\n}\nmodel m(x[3]) -> y[1] { x -> f -> dense(1) }\n"), 0);
+    cr_expect_gt(kit_errors("def f(x[d]) {\n y[d] = x[d]\n derivative z = 1\n y\n}\nmodel m(x[3]) "
+                            "-> y[3] { x -> f }\n"),
+                 0);
+    cr_expect_gt(kit_errors("def f(x[d]) {\n derivative x[k: 2] = 1\n sum[d] x[d]\n}\nmodel "
+                            "m(x[3]) -> y[1] { x -> f -> dense(1) }\n"),
+                 0);
 }
 
 /* ---- Prediction with draws: those of dropout, but no statistics of the batch */
 Test(training, sampled_prediction) {
     Kit k = kit_text(DATA "model m(x[3]) -> y[2] { x -> dense(2) -> batchnorm -> dropout(0.5) }\n"
-                     "train m on d {\n loss = mse\n optimizer = sgd\n}\n");
+                          "train m on d {\n loss = mse\n optimizer = sgd\n}\n");
     kit_begin(&k, 8);
     kit_run(&k, "init");
-    const double *y = kit_get(&k, kit_value(&k, "predict", "y")), *s = kit_get(&k, kit_value(&k, "sample", "y"));
+    const double *y = kit_get(&k, kit_value(&k, "predict", "y")),
+                 *s = kit_get(&k, kit_value(&k, "sample", "y"));
     int dropped = 0;
     for (int i = 0; i < 16; i++) {
         cr_expect(s[i] == 0 || fabs(s[i] - 2 * y[i]) < 1e-12, "%g and %g", s[i], y[i]);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ * What --watch shows of training: the program that does a step and gives numbers of it as well, run in
+ * place of the plain one. Needs run.h. Without --watch nothing here is called but to find that out. */
+#include "run.h"
+#include "json.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_flag(const Watch *watch, int i) {
+    return !strncmp(watch->column[i]->name, "flag:", 5);
+}
+
+static const char *column_name(const Watch *watch, int i) {
+    return watch->column[i]->name + (is_flag(watch, i) ? 5 : 6);
+}
+
+static bool bad_way(const char *how, Fault *fault) {
+    static const char *const ways[] = {"step", "epoch"};
+    const char *near = text_nearest(how, ways, 2);
+    return fault_set(fault, GR_USAGE, "--watch is at every step, or =epoch at the last of each, not '%s'%s%s%s",
+                     how, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault) {
+    const Options *options = run->options;
+    const char *how = options->watch_how ? options->watch_how : "step";
+    *watch = (Watch){.run = run, .epochs = !strcmp(how, "epoch")};
+    if (!options->watch) return true;
+    if (!watch->epochs && strcmp(how, "step")) return bad_way(how, fault);
+    watch->program = run_program(run, GR_WATCH);
+    if (!watch->program)
+        return fault_set(fault, GR_USAGE,
+                         "there is nothing to watch: add `watch = gradient_norm`, or other defs, to "
+                         "the training in %s",
+                         run->model->source_path);
+    watch->loss = run_result(watch->program, "loss");
+    watch->each_loss = run_result(watch->program, "example.loss");
+    size_t most = (size_t)watch->program->nresults;
+    watch->column = io_alloc(most, sizeof *watch->column);
+    watch->value = io_alloc(most, sizeof *watch->value);
+    watch->told = io_alloc(most, sizeof *watch->told);
+    for (int i = 0; i < watch->program->nresults; i++) {
+        const GrBuffer *result = &watch->program->results[i];
+        if (strncmp(result->name, "watch:", 6) && strncmp(result->name, "flag:", 5)) continue;
+        watch->told[watch->columns] = false;
+        watch->column[watch->columns++] = result;
+    }
+    return batch_bind(&watch->batch, run->model, watch->program, run->mem, data, fault);
+}
+
+void watch_close(Watch *watch) {
+    if (!watch->program) return;
+    batch_free(&watch->batch);
+    free(watch->column);
+    free(watch->value);
+    free(watch->told);
+}
+
+bool watch_step(Watch *watch, const Batch *batch, bool last) {
+    watch->fresh = watch->program && (last || !watch->epochs);
+    if (!watch->fresh) return false;
+    watch->batch.live = batch->live;
+    watch->batch.examples = batch->examples;
+    watch->batch.presented = batch->presented;
+    watch->batch.again = batch->again;
+    batch_run(&watch->batch, watch->run->team);
+    /* Copied at once: an evaluation uses the same memory. */
+    for (int i = 0; i < watch->columns; i++)
+        watch->value[i] = run_value(watch->run, watch->column[i], 0, 0);
+    watch->seen = true;
+    return true;
+}
+
+void watch_flags(Watch *watch, int64_t step, Bar *bar) {
+    if (!watch->fresh || watch->run->options->quiet) return;
+    for (int i = 0; i < watch->columns; i++) {
+        if (!is_flag(watch, i) || watch->told[i] || watch->value[i] == 0) continue;
+        const char *name = column_name(watch, i), *dot = strchr(name, '.');
+        watch->told[i] = true;
+        bar_clear(bar);
+        warn("step %lld: %.*s%s%s", (long long)step, (int)strcspn(name, "."), name,
+             dot ? " in " : "", dot ? dot + 1 : "");
+    }
+}
+
+void watch_log(const Watch *watch, FILE *file) {
+    if (!watch || !watch->columns || !watch->seen) return;
+    fputs(",\"watch\":{", file);
+    for (int i = 0; i < watch->columns; i++) {
+        char text[NUMBER_TEXT];
+        if (i) fputc(',', file);
+        json_quote(file, column_name(watch, i));
+        fprintf(file, ":%s",
+                isfinite(watch->value[i])
+                    ? number_text(watch->value[i], watch->column[i]->bytes, text)
+                    : "null");
+    }
+    fputc('}', file);
+}
+
+void watch_tell(const Watch *watch) {
+    enum { WIDTH = 100 };
+    if (!watch->seen) return;
+    int used = printf("  watch");
+    for (int i = 0; i < watch->columns; i++) {
+        char text[256];
+        if (is_flag(watch, i) && watch->value[i] == 0) continue;
+        int size = snprintf(text, sizeof text, "  %s %.4g", column_name(watch, i), watch->value[i]);
+        if (used + size > WIDTH) used = printf("\n       ") - 1;
+        used += size;
+        fputs(text, stdout);
+    }
+    putchar('\n');
+    fflush(stdout);
+}
