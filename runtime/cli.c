@@ -52,7 +52,7 @@ static const struct OptionRow {
     {"--set-name", "SET", "train, validation or test", EVAL | PREDICT, TEXT, AT(set_name), 0},
     {"--samples", "N", "predictions with draws: mean and spread", PREDICT, COUNT, AT(samples), 0},
     {"--only", "TRAINING", "one training of several; else train runs all, others take the last", ALL,
-      TEXT, AT(only), 0},
+     TEXT, AT(only), 0},
     {"--profile", NULL, "also time each phase, on stderr", BENCH, FLAG, AT(profile), 0},
     {"--follow", NULL, "learn from rows of CSV on standard input as they come", TRAIN, FLAG, AT(follow), 0},
     {"--no-progress", NULL, "no progress bar", TRAIN, FLAG, AT(no_progress), 0},
@@ -268,7 +268,7 @@ static bool is_quiet(int argc, char **argv) {
 
 static const GrModel *choose_training(const GrModel *model, const char *only, bool first,
                                       Fault *fault) {
-    const char *names[64];
+    const char *names[64] = {0};
     int count = 0;
     const GrModel *last = model;
     for (const GrModel *m = model; m; last = m, m = m->next) {

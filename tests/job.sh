@@ -216,6 +216,11 @@ llvm() {
     verdict $? "$1" "$own/log"
 }
 
+check() {
+    $limit "$gradus" check "$1" >"$own/log" 2>&1
+    verdict $? "checked: $1" "$own/log"
+}
+
 format() {
     "$gradus" fmt --check "$1" >"$own/log" 2>&1
     verdict $? "formatted: $1" "$own/log"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts parity examples cli life promise bits fuzz train llvm house (tests/job.sh has one function each).
+# Kinds: unit golden errors data equal counts parity examples check cli life promise bits fuzz train llvm house
+# (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 ROOT=$(pwd)
@@ -47,10 +48,11 @@ export GRADUS_RUNTIME="$BUILD/libgradus_runtime.a"
 jobs() {
     slow=$([ -n "$fast$sanitize" ] || echo 1)
     if [ -n "$slow" ]; then
-        for file in examples/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
+        for file in examples/*/*.gr examples/lecture/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
         for file in tests/bits/*.gr; do echo "bits $file"; done
     else
         echo "train examples/digits/digits.gr"
+        for file in examples/lecture/*/*.gr; do [ ! -f "$file" ] || echo "check $file"; done
     fi
     for file in "$BUILD"/unit-*; do [ ! -x "$file" ] || echo "unit $file"; done
     for file in tests/errors/*.gr; do [ ! -f "$file" ] || echo "errors $file"; done
@@ -64,7 +66,7 @@ jobs() {
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
-    for file in stdlib/*.gr examples/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
+    for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
     for file in stdlib/*.gr; do echo "examples $file"; done
     echo "house all"
     # The fast set takes every sixth application of the lists.

@@ -152,13 +152,7 @@ static const Scalar *replace_read(Graph *g, const Scalar *leaf, void *context);
 static Node *replace(Replace *r, Node *node) {
     Node *done = map_get(&r->done, node);
     if (done || node->kind != NODE_COMP) return done ? done : node;
-    CompSpec spec = {.rank = node->rank,
-                     .nred = node->nred,
-                     .reduce = node->reduce,
-                     .over_batch = node->over_batch,
-                     .name = node->name,
-                     .at = node->at};
-    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(node);
     spec.body = sc_rewrite(r->e->g, node->body, replace_read, r);
     done = spec.body == node->body ? node : graph_comp(r->e->g, &spec);
     map_put(&r->done, node, done);

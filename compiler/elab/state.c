@@ -101,14 +101,8 @@ static Node *at_start(Elab *e, Node *node) {
     if (param && param->init) return param->init;
     if (state) return state->init;
     if (node->kind != NODE_COMP) return node;
-    CompSpec spec = {.rank = node->rank,
-                     .nred = node->nred,
-                     .reduce = node->reduce,
-                     .over_batch = node->over_batch,
-                     .name = node->name,
-                     .at = node->at,
-                     .body = sc_rewrite(e->g, node->body, read_at_start, e)};
-    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(node);
+    spec.body = sc_rewrite(e->g, node->body, read_at_start, e);
     return spec.body == node->body ? node : graph_comp(e->g, &spec);
 }
 

@@ -82,14 +82,8 @@ static const Scalar *resolve_read(Graph *g, const Scalar *leaf, void *context) {
 }
 
 static Node *resolve_comp(Elab *e, Node *node) {
-    CompSpec spec = {.rank = node->rank,
-                     .nred = node->nred,
-                     .reduce = node->reduce,
-                     .over_batch = node->over_batch,
-                     .name = node->name,
-                     .at = node->at,
-                     .body = sc_rewrite(e->g, node->body, resolve_read, e)};
-    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(node);
+    spec.body = sc_rewrite(e->g, node->body, resolve_read, e);
     return spec.body == node->body ? node : graph_comp(e->g, &spec);
 }
 

@@ -99,6 +99,17 @@ static bool gives_something(const Scope *scope, const StmtList *body) {
     return false;
 }
 
+static void check_outputs(const ParamList *outputs) {
+    for (int i = 0; i < outputs->len; i++) {
+        for (int j = 0; j < i; j++) {
+            if (outputs->at[i].name != outputs->at[j].name) continue;
+            diag_error(outputs->at[i].at, "E0202", "`%s` is declared twice", outputs->at[i].name);
+            diag_note(outputs->at[j].at, "first here");
+            break;
+        }
+    }
+}
+
 /** Checks the names of a def or a model. */
 void check_def(const Module *module, const Decl *decl) {
     Scope scope;
@@ -115,6 +126,7 @@ void check_def(const Module *module, const Decl *decl) {
             scope_expr(&scope, param->value);
         }
     }
+    check_outputs(&decl->outputs);
     check_body(&scope, &decl->body);
     if (gives_something(&scope, &decl->body) || diag_errors() > errors) return;
     diag_error(decl->at, "E0208", "`%s` has no value", decl->name);

@@ -197,6 +197,7 @@ typedef struct CompSpec {
     Span at;
 } CompSpec;
 Node *graph_comp(Graph *g, const CompSpec *spec);
+CompSpec node_spec(const Node *node); /* what a comprehension was made from, to be made anew */
 Node *graph_map(Graph *g, int rank, const int64_t *extent, const Scalar *body, Name name, Span at);
 Node *graph_const(Graph *g, int rank, const int64_t *extent, double value);
 Node *graph_grad(Graph *g, Node *of, Node *wrt);

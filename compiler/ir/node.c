@@ -302,3 +302,15 @@ const Ix *node_element(Graph *g, int rank, const int64_t *extent) {
         element = ix_add(g, ix_scale(g, element, extent[i]), ix_dim(g, i));
     return element;
 }
+
+CompSpec node_spec(const Node *node) {
+    CompSpec spec = {.rank = node->rank,
+                     .nred = node->nred,
+                     .reduce = node->reduce,
+                     .over_batch = node->over_batch,
+                     .body = node->body,
+                     .name = node->name,
+                     .at = node->at};
+    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    return spec;
+}

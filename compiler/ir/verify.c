@@ -48,12 +48,7 @@ static void verify_scalar(const Scalar *s, void *context) {
 
 /* ---- Nodes */
 static void verify_comp(Verifier *v, const Node *n) {
-    CompSpec spec = {.rank = n->rank,
-                     .nred = n->nred,
-                     .reduce = n->reduce,
-                     .over_batch = n->over_batch,
-                     .body = n->body};
-    memcpy(spec.extent, n->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(n);
     const char *wrong = comp_fault(v->g, &spec);
     require(v, !wrong, wrong);
     require(v, n->per_example == (n->body->per_example && !n->over_batch),

@@ -64,13 +64,7 @@ static Node *contract_node(Graph *g, Node *node, void *context) {
     map_init(&c.uses, c.scratch);
     map_init(&c.done, c.scratch);
     count_uses(&c, node->body);
-    CompSpec spec = {.rank = node->rank,
-                     .nred = node->nred,
-                     .reduce = node->reduce,
-                     .over_batch = node->over_batch,
-                     .name = node->name,
-                     .at = node->at};
-    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(node);
     spec.body = contract(&c, node->body);
     arena_free(c.scratch);
     return spec.body == node->body ? node : graph_comp(g, &spec);

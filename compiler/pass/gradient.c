@@ -30,17 +30,6 @@ static const Scalar *choose(Graph *g, const Scalar *condition, const Scalar *a, 
     return sc_op(g, OP_SELECT, condition, a, b);
 }
 
-static CompSpec spec_of(const Node *y) {
-    CompSpec spec = {.rank = y->rank,
-                     .nred = y->nred,
-                     .reduce = y->reduce,
-                     .over_batch = y->over_batch,
-                     .body = y->body,
-                     .at = y->at};
-    memcpy(spec.extent, y->extent, sizeof spec.extent);
-    return spec;
-}
-
 /* ---- Seeds: d y[i] / d body(i, k), times the adjoint of y[i] */
 /* Row-major number of the reduced position, as a form over y's dimensions. */
 static const Ix *reduced_element(Graph *g, const Node *y) {
@@ -53,7 +42,7 @@ static const Ix *reduced_element(Graph *g, const Node *y) {
 /* max, min: the first position of the extreme, as argmax takes it, gets all. Over the examples,
  * where no position names one, equal values share. */
 static const Scalar *seed_extreme(Graph *g, Node *y, const Scalar *dy) {
-    CompSpec spec = spec_of(y);
+    CompSpec spec = node_spec(y);
     if (!y->over_batch) {
         spec.reduce = y->reduce == RED_MAX ? RED_ARGMAX : RED_ARGMIN;
         const Scalar *first = sc_read_all(g, graph_comp(g, &spec));
@@ -78,7 +67,7 @@ static const Scalar *seed_product(Graph *g, Node *y, const Scalar *dy) {
     int ndims = node_dims(y);
     if (ndims > MAX_RANK || ndims + y->nred > MAX_DIMS)
         bug("gradient of a product over %d dimensions into rank %d", y->nred, y->rank);
-    CompSpec spec = spec_of(y);
+    CompSpec spec = node_spec(y);
     const Ix *map[MAX_DIMS] = {0};
     const Scalar *same = NULL;
     spec.rank = ndims;

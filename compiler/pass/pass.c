@@ -58,13 +58,7 @@ static Node *rebuild(Rewrite *r, Node *node) {
         return graph_call(r->g, node->call, operand, node->result, node->name, node->at);
     }
     if (node->kind != NODE_COMP) return node;
-    CompSpec spec = {.rank = node->rank,
-                     .nred = node->nred,
-                     .reduce = node->reduce,
-                     .over_batch = node->over_batch,
-                     .name = node->name,
-                     .at = node->at};
-    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(node);
     spec.body = sc_rewrite(r->g, node->body, rewrite_read, r);
     return spec.body == node->body ? node : graph_comp(r->g, &spec);
 }

@@ -312,13 +312,7 @@ static const Scalar *strip_stop(Strip *strip, const Scalar *s) {
 static Node *simplify_node(Graph *g, Node *node, void *context) {
     (void)context;
     if (node->kind != NODE_COMP) return node;
-    CompSpec spec = {.rank = node->rank,
-                     .nred = node->nred,
-                     .reduce = node->reduce,
-                     .over_batch = node->over_batch,
-                     .name = node->name,
-                     .at = node->at};
-    memcpy(spec.extent, node->extent, sizeof spec.extent);
+    CompSpec spec = node_spec(node);
     Arena *scratch = arena_new();
     Strip strip = {.g = g};
     map_init(&strip.done, scratch);

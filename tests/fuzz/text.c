@@ -178,7 +178,7 @@ static void mutate_once(Text *t) {
 static void mutant(int64_t number, Text *text) {
     random_state = fuzz.seed * UINT64_C(1000003) + (uint64_t)number;
     *text = *fuzz.files[below((size_t)fuzz.n)];
-    if (!strstr(text->at, "\nmodel ")) { /* defs alone are used by the model of another file */
+    if (!strstr(text->at, "\nmodel ") && strncmp(text->at, "gradus graph", 12)) { /* defs alone are used by the model of another file */
         const Text *model = fuzz.files[below((size_t)fuzz.n)];
         copy_range(text, (Range){text->length, text->length}, model, (Range){0, model->length});
     }
@@ -202,18 +202,26 @@ static void emit(Arena *arena, Unit *unit) {
     }
 }
 
-static bool compile(Arena *arena, const Text *text) {
-    shared->stage = "parser";
-    Module *module = module_load_text(arena, "fuzz.gr", text->at);
-    if (!module || diag_errors()) return false;
-    shared->stage = "elaboration";
-    Unit *unit = elab_unit(arena, module, NULL);
-    if (!unit || diag_errors()) return false;
+static bool finish(Arena *arena, Unit *unit) {
     graph_verify(unit, 0);
     shared->stage = "passes";
     pass_run(unit, NULL, NULL, NULL);
     emit(arena, unit);
     return diag_errors() == 0;
+}
+
+static bool compile(Arena *arena, const Text *text) {
+    shared->stage = "parser";
+    if (!strncmp(text->at, "gradus graph", 12)) {
+        Unit *read = graph_read(arena, source_add("fuzz.graph", text->at, text->length, false));
+        if (!read || diag_errors()) return false;
+        return finish(arena, read);
+    }
+    Module *module = module_load_text(arena, "fuzz.gr", text->at);
+    if (!module || diag_errors()) return false;
+    shared->stage = "elaboration";
+    Unit *unit = elab_unit(arena, module, NULL);
+    return unit && !diag_errors() && finish(arena, unit);
 }
 
 /* What stderr got since `start`, as text; the file is read by the parent too. */
