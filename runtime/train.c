@@ -216,7 +216,8 @@ static Ending one_step(Training *t) {
     if (!order_enough(run->model, t->batch.live, 0, t->fault)) return FAILED;
     set_hypers(t, t->batch.live);
     order_again(&t->batch, progress->presented, t->again);
-    bool watched = watch_step(&t->watch, &t->batch, size >= left || progress->step + 1 == progress->total);
+    bool last = size >= left || progress->step + 1 == progress->total,
+         watched = watch_step(&t->watch, &t->batch, last);
     if (!watched) batch_run(&t->batch, run->team);
     double loss = run_value(run, watched ? t->watch.loss : t->loss, 0, 0);
     progress->step++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What --watch shows of training: the program that does a step and gives numbers of it as well, run in
- * place of the plain one. Needs run.h. Without --watch nothing here is called but to find that out. */
+ * What --watch shows of training: the program that does a step and gives numbers of it as well, run
+ * in place of the plain one. Needs run.h. Without --watch it does nothing. */
 #include "run.h"
 #include "json.h"
 #include <math.h>
@@ -18,8 +18,9 @@ static const char *column_name(const Watch *watch, int i) {
 static bool bad_way(const char *how, Fault *fault) {
     static const char *const ways[] = {"step", "epoch"};
     const char *near = text_nearest(how, ways, 2);
-    return fault_set(fault, GR_USAGE, "--watch is at every step, or =epoch at the last of each, not '%s'%s%s%s",
-                     how, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return fault_set(fault, GR_USAGE,
+                     "--watch is at every step, or =epoch at the last of each, not '%s'%s%s%s", how,
+                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault) {
@@ -31,8 +32,7 @@ bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault) {
     watch->program = run_program(run, GR_WATCH);
     if (!watch->program)
         return fault_set(fault, GR_USAGE,
-                         "there is nothing to watch: add `watch = gradient_norm`, or other defs, to "
-                         "the training in %s",
+                         "there is nothing to watch: add a key `watch = ...` to the training in %s",
                          run->model->source_path);
     watch->loss = run_result(watch->program, "loss");
     watch->each_loss = run_result(watch->program, "example.loss");

@@ -151,13 +151,18 @@ static void set_from(Elab *e, const Stmt *key) {
     Name name = key->targets.at[0].name;
     DataSet set = {.name = name, .source = -1, .taken_from = -1, .split = -1};
     if (x->kind == EXPR_WHEN) {
-        Name from = x->a->kind == EXPR_NAME ? x->a->name : NULL;
-        set.taken_from = from ? find_set(e, from) : -1;
-        if (set.taken_from < 0) {
-            fail(e, x->a->at, "E0523", "`%s` is taken from a set that stands above it", name);
-            return;
+        if (x->a->kind == EXPR_CALL) { /* of a file: the rest is in no set */
+            set.source = source_of(e, x->a);
+            if (set.source < 0) return;
+        } else {
+            Name from = x->a->kind == EXPR_NAME ? x->a->name : NULL;
+            set.taken_from = from ? find_set(e, from) : -1;
+            if (set.taken_from < 0) {
+                fail(e, x->a->at, "E0523", "`%s` is taken from a set that stands above it", name);
+                return;
+            }
+            set.source = e->unit->sets.at[set.taken_from].source;
         }
-        set.source = e->unit->sets.at[set.taken_from].source;
         set.split = split_program(e, name, x->b);
         if (set.split < 0) return;
     } else

@@ -205,7 +205,7 @@ static bool asks_schedule(Elab *e, const Expr *x) {
     if (!x) return false;
     if (x->kind == EXPR_NAME) {
         const Value *v = find_value(e, x->name);
-        if (v && v->kind == VAL_NUMBER && !v->known)
+        if (v && v->kind == VAL_NUMBER && !v->known && !v->s->dims)
             for (int i = 0; e->scope->decl && i < e->scope->decl->params.len; i++)
                 if (e->scope->decl->params.at[i].name == x->name) return true;
     }
@@ -216,10 +216,10 @@ static bool asks_schedule(Elab *e, const Expr *x) {
 }
 
 /* `require condition, "text"`: the fault is the one who uses the def. What a schedule gives is not
- * known here: a condition on it is not asked. */
-static void run_require(Elab *e, const Stmt *stmt) {
+ * known here: a condition on it is not asked. False where the rest of the def makes no sense. */
+static bool run_require(Elab *e, const Stmt *stmt) {
     run_where(e, stmt);
-    if (asks_schedule(e, stmt->value)) return;
+    if (asks_schedule(e, stmt->value)) return true;
     Frame f = statement_frame(e, stmt), *outer = e->frame;
     e->frame = &f;
     Value *v = value_condition(e, eval(e, stmt->value), stmt->value->at);
@@ -228,6 +228,10 @@ static void run_require(Elab *e, const Stmt *stmt) {
         fail(e, stmt->value->at, "E0432", "`require` wants what is known at compile time");
     else if (v->kind == VAL_NUMBER && v->num == 0)
         fail(e, stmt->at, "E0431", "%s", stmt->text);
+    else
+        return v->kind == VAL_NUMBER;
+    e->scope->result = value_error(e);
+    return false;
 }
 
 void run_body(Elab *e, const StmtList *body) {
@@ -257,7 +261,7 @@ void run_body(Elab *e, const StmtList *body) {
             run_at(e, s);
             break;
         case STMT_REQUIRE:
-            run_require(e, s);
+            if (!run_require(e, s)) return;
             break;
         case STMT_STOP_WHEN:
             run_stop(e, s);

@@ -130,6 +130,13 @@ typedef struct Clause { /* a `predict` clause of a loss */
     Node *node, *output; /* output: the first argument of the def it stands in */
 } Clause;
 
+typedef struct SeenLayer { /* what a use of a def gave in a step */
+    Name path, def;
+    Node *output;
+    bool inside; /* of another def, not of the model itself */
+    Span at;
+} SeenLayer;
+
 typedef struct Weights Weights;
 typedef struct SumRec { /* a sum over the evaluated set, and what a batch adds to it */
     Node *leaf, *part;
@@ -205,7 +212,7 @@ typedef struct Elab {
     bool in_metric;
     /* what is watched */
     bool seeing;
-    VEC(LayerRow) seen; /* `def` NULL: a layer of the model itself */
+    VEC(SeenLayer) seen;
 } Elab;
 
 /* ---- context.c: messages, dimensions, names */

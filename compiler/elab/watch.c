@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `watch`: defs over the outputs of layers, or over parameters and their gradients, whose numbers the
- * program "watch" gives beside what a step does. Needs ir. A step without --watch runs none of it. */
+ * `watch`: defs over the outputs of layers, or over parameters and their gradients; the program
+ * "watch" gives their numbers beside what a step does. Needs ir. Changes nothing of "step". */
 #include "elab_internal.h"
 #include <string.h>
 
@@ -26,10 +26,11 @@ void watch_see(Elab *e, const Stage *stage, const Value *v, Name path) {
                  : v->kind == VAL_NUMBER && v->s->kind == SC_READ && !v->s->dims ? v->s->node
                                                                                   : NULL;
     if (!node) return;
-    LayerRow row = {.path = path ? path : name_use(e, stage->site, stage->builtin),
-                    .def = e->scope->table == e->uses.len ? NULL : name_of("inside"),
-                    .output = node,
-                    .at = v->at};
+    SeenLayer row = {.path = path ? path : name_use(e, stage->site, stage->builtin),
+                     .def = stage->decl ? stage->decl->name : stage->builtin,
+                     .output = node,
+                     .inside = e->scope->table != e->uses.len,
+                     .at = v->at};
     VEC_PUSH(e->arena, e->seen, row);
 }
 
@@ -38,12 +39,12 @@ static void no_layer(Elab *e, const Expr *on, const char *pattern) {
     const char *all = "";
     for (int i = 0; i < e->seen.len; i++) {
         VEC_PUSH(e->arena, names, e->seen.at[i].path);
-        if (!e->seen.at[i].def && names.len <= 12)
+        if (!e->seen.at[i].inside && names.len <= 12)
             all = arena_printf(e->arena, "%s%s%s", all, *all ? ", " : "", e->seen.at[i].path);
     }
     if (!fail(e, on->at, "E0578", "the model has no layer `%s`", pattern)) return;
     Name near = name_nearest(name_of(pattern), names.at, (size_t)names.len);
-    fail_help(e, "the layers are %s", all);
+    fail_help(e, "the layers are %s%s", all, names.len > 12 ? ", …" : "");
     if (near) fail_help(e, "did you mean `%s`?", near);
 }
 
@@ -79,7 +80,7 @@ static Value *watch_apply(Elab *e, const Watched *item, Value **args, int n, Nam
                  name_printf("watch.%s", item->name));
 }
 
-static void watch_layer(Watcher *w, const Watched *item, const LayerRow *row) {
+static void watch_layer(Watcher *w, const Watched *item, const SeenLayer *row) {
     Value *y = value_node(w->e, row->output, row->at);
     watch_result(w, item, row->path, watch_apply(w->e, item, &y, 1, row->path));
 }
@@ -100,13 +101,16 @@ static void watch_layers(Watcher *w, const Watched *item, const Expr *on) {
     Value *named = pattern ? map_get(&e->model_scope->values, name_of(pattern)) : NULL;
     if (named && (named->kind == VAL_TENSOR || named->kind == VAL_NUMBER)) {
         Node *node = value_whole(e, named, NULL, on->at);
-        LayerRow row = {.path = name_of(pattern), .output = node, .at = on->at};
+        SeenLayer row = {.path = name_of(pattern), .output = node, .at = on->at};
         if (node) watch_layer(w, item, &row);
         return;
     }
     for (int i = 0; i < e->seen.len; i++) {
-        if (pattern ? !path_ends(pattern, e->seen.at[i].path) : e->seen.at[i].def != NULL) continue;
-        watch_layer(w, item, &e->seen.at[i]);
+        const SeenLayer *seen = &e->seen.at[i];
+        bool chosen = pattern ? path_ends(pattern, seen->path) || !strcmp(pattern, seen->def)
+                              : !seen->inside;
+        if (!chosen) continue;
+        watch_layer(w, item, seen);
         found++;
     }
     if (pattern && !found) no_layer(e, on, pattern);

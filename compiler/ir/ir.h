@@ -343,6 +343,7 @@ Unit *graph_read(Arena *arena, uint32_t file);
 /* Checks every node reachable from a program; bug() on the first fault. `stage` says which node
  * kinds are legal: 0 after elaboration (GRAD may stand), 1 after the gradient pass. */
 void graph_verify(const Unit *unit, int stage);
+const char *graph_fault(const Unit *unit, int stage); /* the same as a text; NULL where there is none */
 /* Nodes reachable from a program's results, operands first. */
 NodeList program_nodes(Arena *arena, const Program *program);
 /* The same; groups (may be NULL) gets Node -> ScanGroup of those in a recurrence. The nodes of a group

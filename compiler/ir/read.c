@@ -189,5 +189,7 @@ Unit *graph_read(Arena *arena, uint32_t file) {
     for (int i = 0; i < r->nodes.len; i++)
         if (r->nodes.at[i]->kind == NODE_SCAN && !r->nodes.at[i]->of)
             text_fail(r, r->span, "a reference that stands for nothing");
+    const char *wrong = graph_fault(r->unit, 0);
+    if (wrong) text_fail(r, r->span, wrong);
     return r->unit;
 }

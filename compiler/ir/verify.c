@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: MIT
  * The verifier: checks a unit again as its constructors did, and what spans nodes and programs.
  * Needs base and ir.h.
- * Finds our faults, not the user's: the first one is a bug(). */
+ * Looks for our faults: the first one is a bug(), but for text that is read, where it is told. */
 #include "intern.h"
+#include <setjmp.h>
 #include <string.h>
 
 typedef struct Verifier {
+    Arena *scratch;
+    jmp_buf escape; /* from the first fault */
+    const char *found;
     Graph *g;
     int stage;
     const char *program;
     const Node *node;
+    bool fit;    /* the program computes all in float64 */
     Map scalars; /* checked */
+    Map listed;  /* leaves that the unit knows */
 } Verifier;
 
-static _Noreturn void fault(const Verifier *v, const char *what) {
+static _Noreturn void fault(Verifier *v, const char *what) {
     const Node *n = v->node;
-    if (n)
-        bug("verify: program %s, node %u (%s): %s", v->program, n->id,
-            n->name ? n->name : "unnamed", what);
-    bug("verify: program %s: %s", v->program, what);
+    Arena *arena = v->g->arena;
+    v->found = n            ? arena_printf(arena, "program %s, node %u (%s): %s", v->program, n->id,
+                                           n->name ? n->name : "unnamed", what)
+               : v->program ? arena_printf(arena, "program %s: %s", v->program, what)
+                            : what;
+    longjmp(v->escape, 1);
 }
 
-static void require(const Verifier *v, bool holds, const char *what) {
+static void require(Verifier *v, bool holds, const char *what) {
     if (!holds) fault(v, what);
 }
 
@@ -83,6 +91,8 @@ static void verify_node(Verifier *v, const Node *n) {
         require(v, !wrong, wrong);
         require(v, n->wide && !n->per_example && n->result < call_info[n->call].results,
                 "a call that is not shared and wide, or without such a result");
+        for (int i = 0; i < call_info[n->call].operands; i++)
+            require(v, v->fit || n->operand[i]->wide, "a call of what is not float64");
         break;
     }
     default: {
@@ -90,6 +100,9 @@ static void verify_node(Verifier *v, const Node *n) {
         require(v, !wrong, wrong);
         require(v, n->wide == (n->kind == NODE_FITTED || n->kind == NODE_HYPER),
                 "leaf wide or not, unlike its kind");
+        require(v,
+                n->kind == NODE_INPUT || n->kind == NODE_HYPER || map_has(&v->listed, n),
+                "a leaf that the unit does not list");
     }
     }
     v->node = NULL;
@@ -111,6 +124,7 @@ static bool may_set(ProgramKind kind, NodeKind leaf) {
 static void verify_next(Verifier *v, ProgramKind kind, const Result *r) {
     require(v, r->target != NULL, "next value of nothing");
     v->node = r->target;
+    require(v, map_has(&v->listed, r->target), "next value of a leaf that the unit does not list");
     require(v, may_set(kind, r->target->kind),
             "next value of a leaf that this program may not set");
     require(v, same_shape(r->target, r->node), "next value of another shape");
@@ -146,52 +160,70 @@ static void verify_init(Verifier *v, const Program *program, const NodeList *lea
     }
 }
 
-static void verify_program(const Unit *unit, const Program *program, int stage) {
-    Arena *scratch = arena_new();
-    Verifier v = {
-        .g = unit->graph, .stage = stage, .program = program->name ? program->name : "(unnamed)"};
-    map_init(&v.scalars, scratch);
-    require(&v, program->name != NULL, "program without a name");
+static void verify_program(Verifier *v, const Unit *unit, const Program *program) {
+    v->program = program->name ? program->name : "(unnamed)";
+    v->fit = program->kind == PROGRAM_FIT;
+    map_init(&v->scalars, v->scratch);
+    require(v, program->name != NULL, "program without a name");
     for (int i = 0; i < program->results.len; i++)
-        verify_result(&v, program->kind, &program->results.at[i]);
+        verify_result(v, program->kind, &program->results.at[i]);
     Map groups;
-    map_init(&groups, scratch);
-    NodeList nodes = program_groups(scratch, program, &groups);
+    map_init(&groups, v->scratch);
+    NodeList nodes = program_groups(v->scratch, program, &groups);
     for (int i = 0; i < nodes.len; i++) {
-        verify_node(&v, nodes.at[i]);
+        verify_node(v, nodes.at[i]);
         const ScanGroup *group = map_get(&groups, nodes.at[i]);
-        v.node = group ? group->where : NULL;
-        require(&v, !group || !group->fault || diag_errors() > 0, group ? group->fault : "");
-        v.node = NULL;
+        v->node = group ? group->where : NULL;
+        require(v, !group || !group->fault || diag_errors() > 0, group ? group->fault : "");
+        v->node = NULL;
     }
     if (program->kind == PROGRAM_INIT) {
-        verify_init(&v, program, &unit->params);
-        verify_init(&v, program, &unit->states);
+        verify_init(v, program, &unit->params);
+        verify_init(v, program, &unit->states);
     }
-    arena_free(scratch);
+    v->program = NULL;
 }
 
-static void verify_list(const NodeList *list, NodeKind kind, const char *name) {
-    for (int i = 0; i < list->len; i++)
-        if (list->at[i]->kind != kind) bug("verify: %s holds a node of another kind", name);
+static void verify_list(Verifier *v, const NodeList *list, NodeKind kind, const char *what) {
+    for (int i = 0; i < list->len; i++) {
+        require(v, list->at[i]->kind == kind, what);
+        map_put(&v->listed, list->at[i], list->at[i]);
+    }
+}
+
+static void verify_unit(Verifier *v, const Unit *unit) {
+    verify_list(v, &unit->inputs, NODE_INPUT, "inputs holds a node of another kind");
+    verify_list(v, &unit->params, NODE_PARAM, "params holds a node of another kind");
+    verify_list(v, &unit->states, NODE_STATE, "states holds a node of another kind");
+    verify_list(v, &unit->fitted, NODE_FITTED, "fitted holds a node of another kind");
+    require(v, !unit->params_at.len || unit->params_at.len == unit->params.len,
+            "what stands for the parameters is of another number");
+    for (int i = 0; i < unit->params_at.len; i++)
+        require(v,
+                same_shape(unit->params_at.at[i], unit->params.at[i]) &&
+                    !unit->params_at.at[i]->per_example,
+                "what stands for a parameter has another shape");
+    for (int i = 0; i < unit->sets.len; i++)
+        require(v,
+                unit->sets.at[i].split < unit->programs.len &&
+                    unit->sets.at[i].source < unit->sources.len,
+                "a set names a program or source that is not there");
+    for (int i = 0; i < unit->programs.len; i++)
+        verify_program(v, unit, &unit->programs.at[i]);
+}
+
+const char *graph_fault(const Unit *unit, int stage) {
+    Arena *scratch = arena_new();
+    Verifier *v = NEW(scratch, Verifier);
+    v->scratch = scratch, v->g = unit->graph, v->stage = stage;
+    map_init(&v->listed, scratch);
+    if (!setjmp(v->escape)) verify_unit(v, unit);
+    const char *found = v->found;
+    arena_free(scratch);
+    return found;
 }
 
 void graph_verify(const Unit *unit, int stage) {
-    verify_list(&unit->inputs, NODE_INPUT, "inputs");
-    verify_list(&unit->params, NODE_PARAM, "params");
-    verify_list(&unit->states, NODE_STATE, "states");
-    verify_list(&unit->fitted, NODE_FITTED, "fitted");
-    if (unit->params_at.len && unit->params_at.len != unit->params.len)
-        bug("verify: %d values stand for %d parameters", unit->params_at.len, unit->params.len);
-    for (int i = 0; i < unit->params_at.len; i++)
-        if (!same_shape(unit->params_at.at[i], unit->params.at[i]) ||
-            unit->params_at.at[i]->per_example)
-            bug("verify: what stands for parameter %s has another shape", unit->params.at[i]->name);
-    for (int i = 0; i < unit->sets.len; i++)
-        if (unit->sets.at[i].split >= unit->programs.len ||
-            unit->sets.at[i].source >= unit->sources.len)
-            bug("verify: set %s names a program or source that is not there",
-                unit->sets.at[i].name);
-    for (int i = 0; i < unit->programs.len; i++)
-        verify_program(unit, &unit->programs.at[i], stage);
+    const char *fault = graph_fault(unit, stage);
+    if (fault) bug("verify: %s", fault);
 }

@@ -164,6 +164,7 @@ Test(ir_text, convolution_with_pooling_and_update) {
 Test(ir_text, normalization_draws_and_parts_used_twice) {
     Node *x = LEAF(NODE_INPUT, "x", 2, 4, 6), *live = LEAF(NODE_INPUT, "live", 0, 0),
          *mean = LEAF(NODE_FITTED, "mu", 1, 4);
+    VEC_PUSH(arena, unit->fitted, mean);
     const Scalar *centered = op2(OP_SUB, sc_read_all(g, x), READ(mean, NULL, d(0)));
     CompSpec spec = {
         .rank = 1,
@@ -295,7 +296,9 @@ Test(ir_text, random_graphs) {
         state = seed;
         arena_free(arena);
         begin();
-        LEAF(NODE_INPUT, "x", 2, 3, 4), LEAF(NODE_PARAM, "w", 1, 5), LEAF(NODE_FITTED, "m", 0, 0);
+        LEAF(NODE_INPUT, "x", 2, 3, 4);
+        VEC_PUSH(arena, unit->params, LEAF(NODE_PARAM, "w", 1, 5));
+        VEC_PUSH(arena, unit->fitted, LEAF(NODE_FITTED, "m", 0, 0));
         for (int i = 0; i < 6; i++) {
             CompSpec spec = {.rank = 1,
                              .nred = 2,
@@ -383,7 +386,7 @@ Test(ir_text, changed_texts_never_crash) {
         "gradus graph 1\nmodel a\n%0 x = input [3, 4] per example\n%1 w = param [4]\n"
         "%2 y = sum[d1: 4] -> [d0: 3] per example : mul($1 = neg(%0[d0, d1]), add($1, %1[d1 - 1; "
         "0.5]))\n"
-        "%3 = map -> [d0: 3] per example : %2[floor((d0 + 1)/2)]\nprogram eval e\n  value v = %3\n";
+        "%3 = map -> [d0: 3] per example : %2[floor((d0 + 1)/2)]\nparams %1\nprogram eval e\n  value v = %3\n";
     cr_assert_not_null(unit_of(text));
     const char with[] = "0-[](),;:%$=\"d9 \x01z";
     char changed[sizeof text];

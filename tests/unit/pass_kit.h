@@ -130,6 +130,12 @@ KIT Unit *unit_of(Kit *k, int n, Node **results) {
         VEC_PUSH(k->arena, step.results,
                  (Result){RESULT_VALUE, name_printf("result%d", i), NULL, results[i]});
     unit->arena = k->arena, unit->graph = k->g;
+    for (int i = 0; i < k->leaves; i++) {
+        Node *leaf = k->leaf[i].node;
+        if (leaf->kind == NODE_PARAM) VEC_PUSH(k->arena, unit->params, leaf);
+        if (leaf->kind == NODE_STATE) VEC_PUSH(k->arena, unit->states, leaf);
+        if (leaf->kind == NODE_FITTED) VEC_PUSH(k->arena, unit->fitted, leaf);
+    }
     VEC_PUSH(k->arena, unit->programs, step);
     return unit;
 }

@@ -12,6 +12,7 @@
 static Kit begin(const char *text) {
     static const double x[9] = {-1, 2, 0, -3, -1, 0, 5, 5, 5}, live[64] = {1, 1}, one[3] = {1, 1, 1};
     Kit k = kit_text(text);
+    pass_run(k.unit, NULL, NULL, NULL);
     kit_begin(&k, 3);
     kit_set(&k, "x", x);
     kit_set(&k, "live", live); /* the third is not there */
@@ -25,12 +26,12 @@ static double number(Kit *k, const char *name) {
 }
 
 Test(watch, layers) {
-    Kit k = begin(TRAIN(" watch = dead_units on h.relu1, activation_mean, activation_sd on h, saturated(low = 0, high = 2) on h"));
+    Kit k = begin(TRAIN(" watch = dead_units on h.relu1, activation_mean, activation_sd on relu, saturated(low = 0, high = 2) on h"));
     EXPECT_NEAR(number(&k, "watch:dead_units.h.relu1"), 2.0 / 3);
     EXPECT_NEAR(number(&k, "watch:activation_mean.h.relu1"), 2.0 / 6);
     EXPECT_NEAR(number(&k, "watch:activation_mean.h"), -3.0 / 6); /* the layer of that path */
-    EXPECT_NEAR(number(&k, "watch:activation_sd.h"), sqrt(4.0 / 6 - 1.0 / 9)); /* the value `h` */
-    EXPECT_NEAR(number(&k, "watch:saturated.h"), 1);
+    EXPECT_NEAR(number(&k, "watch:activation_sd.h.relu1"), sqrt(4.0 / 6 - 1.0 / 9));
+    EXPECT_NEAR(number(&k, "watch:saturated.h"), 1); /* `on h`: the value of that name, behind relu */
     kit_free(&k);
 }
 
