@@ -43,13 +43,11 @@ static void print_values(const GrModel *model) {
     }
     for (int i = 0; i < model->nsets; i++) {
         const GrSource *source = &model->sources[model->sets[i].source];
-        bool part = model->sets[i].taken_from >= 0;
-        printf("%-11s %s%s%s\n", model->sets[i].name,
-               part               ? "part of "
-               : source->files[0] ? source->files[0]
-                                  : "(embedded)",
-               part ? model->sets[model->sets[i].taken_from].name : "",
-               source->embedded && !part ? " (embedded)" : "");
+        const GrSet *set = &model->sets[i];
+        const char *file = source->files[0] ? source->files[0] : "(embedded)";
+        printf("%-11s %s%s%s\n", set->name, set->split >= 0 ? "part of " : "",
+               set->taken_from >= 0 ? model->sets[set->taken_from].name : file,
+               source->embedded && set->taken_from < 0 ? " (embedded)" : "");
     }
 }
 

@@ -200,7 +200,7 @@ parity() {
 # Mutated texts, the same ones each time; more by hand: gradus-fuzz --seed=N --count=N FILE.gr...
 fuzz() {
     $limit "$BUILD/gradus-fuzz" --count="$([ -n "${SANITIZE-}" ] && echo 300 || echo 1500)" --out="$own" \
-        examples/*/*.gr tests/bits/*.gr tests/equal/*.gr tests/golden/*.gr stdlib/*.gr >"$own/log" 2>&1
+        examples/*/*.gr examples/*/*/*.gr tests/bits/*.gr tests/equal/*.gr* tests/golden/*.gr tests/golden/*.graph stdlib/*.gr >"$own/log" 2>&1
     verdict $? "fuzz: mutated models are accepted or diagnosed" "$own/log"
 }
 

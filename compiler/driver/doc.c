@@ -115,6 +115,7 @@ int verb_doc(Arena *arena, const Options *options) {
         module = module_load_text(arena, "doc", "");
     }
     if (!module) return EXIT_DIAGNOSED;
+    if (options->table) return techniques_print(arena, module);
     if (options->nfiles == 0) {
         doc_list(arena, module);
         return EXIT_OK;

@@ -29,7 +29,7 @@ typedef struct Options {
     const char *output, *emit, *cpu, *target, *level, *float_bits, *only,
         *data; /* NULL: not given */
     const char *diagnostics, *dump, *stop, *stage;
-    bool time, check, help;
+    bool time, check, help, table;
     const char **files; /* what is no option, in order */
     int nfiles;
     char **rest; /* run: what follows the file, for the executable; NULL at the end */
@@ -78,6 +78,8 @@ int verb_check(Arena *arena, const Options *options);
 int verb_test(Arena *arena, const Options *options);
 int verb_fmt(Arena *arena, const Options *options);
 int verb_doc(Arena *arena, const Options *options);
+/* table.c: the Markdown table of all techniques, from the source tree in the current folder. */
+int techniques_print(Arena *arena, const Module *module);
 int verb_explain(Arena *arena, const Options *options);
 int verb_dump(Arena *arena, const Options *options);
 int verb_new(Arena *arena, const Options *options);

@@ -39,6 +39,8 @@ static const Option option_table[] = {
     {0, "data", KIND_TEXT, "DIR", FIELD(data), FOR_UNIT, "where to look for data files too"},
     {0, "check", KIND_FLAG, NULL, FIELD(check), FOR_FMT,
      "change nothing; exit code 4 where a file would change"},
+    {0, "table", KIND_FLAG, NULL, FIELD(table), FOR_DOC,
+     "in the source tree: every technique with its def, test and example, as Markdown"},
     {0, "dump", KIND_TEXT, "PASS|all", FIELD(dump), FOR_CODE,
      "print the graph after a pass, to standard error"},
     {0, "stop", KIND_TEXT, "PASS", FIELD(stop), FOR_BUILD | FOR_DUMP,

@@ -14,7 +14,6 @@ typedef struct Verifier {
     int stage;
     const char *program;
     const Node *node;
-    bool fit;    /* the program computes all in float64 */
     Map scalars; /* checked */
     Map listed;  /* leaves that the unit knows */
 } Verifier;
@@ -91,8 +90,6 @@ static void verify_node(Verifier *v, const Node *n) {
         require(v, !wrong, wrong);
         require(v, n->wide && !n->per_example && n->result < call_info[n->call].results,
                 "a call that is not shared and wide, or without such a result");
-        for (int i = 0; i < call_info[n->call].operands; i++)
-            require(v, v->fit || n->operand[i]->wide, "a call of what is not float64");
         break;
     }
     default: {
@@ -162,7 +159,6 @@ static void verify_init(Verifier *v, const Program *program, const NodeList *lea
 
 static void verify_program(Verifier *v, const Unit *unit, const Program *program) {
     v->program = program->name ? program->name : "(unnamed)";
-    v->fit = program->kind == PROGRAM_FIT;
     map_init(&v->scalars, v->scratch);
     require(v, program->name != NULL, "program without a name");
     for (int i = 0; i < program->results.len; i++)

@@ -148,7 +148,7 @@ static void choose_split(const ProgramPlan *program, Kernel *kernel) {
 
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
     kernel->draws = wants_draws(kernel);
-    if (kernel->draws) kernel->tile[kernel->axes - 1] = DRAW_TILE;
+    if (kernel->draws && !kernel->reductions.len) kernel->tile[kernel->axes - 1] = DRAW_TILE;
     if (kernel->reductions.len && !kernel->transpose) {
         Tiling tiling = {.kernel = kernel};
         for (int i = 0; i < kernel->reductions.len; i++)

@@ -362,6 +362,11 @@ static const char *const faulty[] = {
     "gradus graph 1 config batch",
     "gradus graph 1 hyper x y",
     "gradus graph 1 ?",
+    "gradus graph 1 %0 x = param [4] program eval e value v = %0",
+    "gradus graph 1 %0 x = param [4] states %0",
+    "gradus graph 1 %0 x = param [4] params %0 program init init",
+    "gradus graph 1 %0 x = param [4] params %0 program step s next x %0 = %1",
+    "gradus graph 1 %0 x = param [4] %1 = map -> [] : 2 params %0 program step s next x %0 = %1",
 };
 
 Test(ir_text, faults_are_diagnosed) {
