@@ -173,6 +173,15 @@ bool run_read_data(Run *run, const char *name, Fault *fault) {
     return ok;
 }
 
+bool run_measures_train(const GrModel *model) {
+    for (int i = 0; i < model->nhypers; i++)
+        if (!strncmp(model->hypers[i].name, "train.", 6) &&
+            strcmp(model->hypers[i].name, "train.loss") != 0)
+            return true;
+    return model->best && !strncmp(model->best, "train.", 6) &&
+           strcmp(model->best, "train.loss") != 0;
+}
+
 uint64_t run_data_hash(const Run *run) {
     uint64_t hash = 0;
     for (int i = 0; i < run->model->nsources; i++)

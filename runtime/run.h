@@ -62,6 +62,7 @@ bool run_read_data(Run *run, const char *wanted, Fault *fault);
 uint64_t run_data_hash(const Run *run);
 const GrProgram *run_program(const Run *run, GrProgramKind kind); /* the first of a kind, or NULL */
 const Set *run_set(const Run *run, const char *name);             /* NULL where absent */
+bool run_measures_train(const GrModel *model); /* a metric of the training set is asked for */
 void run_hyper(Run *run, const char *name, double value);
 void run_settings(Run *run); /* seed and --set, again after memory was copied back */
 typedef void TakeChunk(Run *run, const GrProgram *program, int64_t from, int64_t live,

@@ -19,6 +19,7 @@ typedef struct Training {
     const GrProgram *step, *after; /* after: of an epoch, or NULL */
     const GrBuffer *loss, *each_loss; /* each_loss: of each example, or NULL */
     const Set *train, *chooser; /* chooser: whose metric chooses the best weights, or NULL */
+    const char *by;             /* that metric */
     Batch batch;
     Watch watch;
     uint32_t *order, *again; /* again: see batch.h; NULL where no example comes twice */
@@ -51,6 +52,19 @@ static void catch_signals(void) {
 
 /* ---- Setting up */
 
+/* The best weights are chosen by a set that the model names, else by validation, else by test. */
+static void find_chooser(Training *t) {
+    const char *best = t->run->model->best ? t->run->model->best : "loss";
+    const Set *validation = run_set(t->run, "validation"), *test = run_set(t->run, "test");
+    const char *dot = strchr(best, '.');
+    t->by = dot ? dot + 1 : best;
+    t->chooser = validation ? validation : test;
+    if (dot) t->chooser = !strncmp(best, "train.", 6) ? t->train : test;
+    if (t->chooser && t->chooser == test && !t->run->options->quiet)
+        warn("%sthe best weights are chosen by the test set, so its numbers flatter",
+             validation ? "" : "there is no validation set: ");
+}
+
 static bool find_parts(Training *t) {
     Run *run = t->run;
     const GrModel *model = run->model;
@@ -63,10 +77,7 @@ static bool find_parts(Training *t) {
                          model->name, model->name, model->source_path);
     t->loss = run_result(t->step, "loss");
     if (!t->loss) return fault_set(t->fault, GR_FAILED, "the step gives no loss");
-    t->chooser = run_set(run, "validation");
-    if (!t->chooser && (t->chooser = run_set(run, "test")) && !run->options->quiet)
-        warn("there is no validation set: the best weights are chosen by the test set, so its "
-             "numbers flatter");
+    find_chooser(t);
     t->course = (Course){model, t->step->batch, t->train->count};
     if (model->batch_all && t->train->count > t->step->batch)
         return fault_set(t->fault, GR_BAD_DATA,
@@ -173,8 +184,7 @@ static void choose_best(Training *t) {
     Progress *progress = &t->progress;
     const double *value = NULL;
     if (t->chooser) {
-        const char *by = model->best ? model->best : "loss";
-        value = metrics_find(&progress->metrics, t->chooser->name, by);
+        value = metrics_find(&progress->metrics, t->chooser->name, t->by);
         if (!value) value = metrics_find(&progress->metrics, t->chooser->name, "loss");
     }
     if (!value || isnan(*value)) return;
@@ -250,20 +260,12 @@ static bool make_order(Training *t) {
     return order_make(t->run, t->train, progress, whole, t->order, t->fault);
 }
 
-static bool wants_train_metrics(const GrModel *model) {
-    for (int i = 0; i < model->nhypers; i++)
-        if (!strncmp(model->hypers[i].name, "train.", 6) &&
-            strcmp(model->hypers[i].name, "train.loss") != 0)
-            return true;
-    return false;
-}
-
 static bool evaluate_sets(Training *t) {
     static const char *const others[] = {"validation", "test"};
     Progress *progress = &t->progress;
     progress->metrics.count = 0;
     bar_clear(&t->bar);
-    if (wants_train_metrics(t->run->model) &&
+    if (run_measures_train(t->run->model) &&
         !evaluate(t->run, t->train, &progress->metrics, t->fault))
         return false;
     metrics_put(&progress->metrics, "train", "loss",

@@ -48,7 +48,7 @@ export GRADUS_RUNTIME="$BUILD/libgradus_runtime.a"
 jobs() {
     slow=$([ -n "$fast$sanitize" ] || echo 1)
     if [ -n "$slow" ]; then
-        for file in examples/*/*.gr examples/lecture/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
+        for file in examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
         for file in tests/bits/*.gr; do echo "bits $file"; done
     else
         echo "train examples/digits/digits.gr"
@@ -66,7 +66,7 @@ jobs() {
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
-    for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
+    for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
     for file in stdlib/*.gr; do echo "examples $file"; done
     echo "house all"
     # The fast set takes every sixth application of the lists.

@@ -35,6 +35,7 @@ Value *reduce_batches(Elab *e, const Expr *x, Reduce reduce, const Scalar *body,
     int64_t extent[MAX_RANK];
     for (int i = 0; i < n; i++)
         extent[i] = e->extent[dims[i]];
+    if (!check_size(e, x->at, n, extent)) return value_error(e);
     FitRec *rec = NEW(e->arena, FitRec);
     rec->leaf = graph_leaf(e->g, NODE_FITTED, batches_name(e), false, n, extent, 0, x->at);
     Node *part = make_node(e, body, n, 0, dims, RED_NONE, false, NULL, x->at);

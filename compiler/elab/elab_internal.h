@@ -269,6 +269,7 @@ bool extent_eval(Elab *e, const Expr *expr, int64_t *out);
 const Ix *ix_expr(Elab *e, const Expr *expr);
 Bind *bind_find(Elab *e, Name name);
 bool bind_push(Elab *e, const Index *index); /* false after an error; the range may be unknown */
+bool check_size(Elab *e, Span at, int n, const int64_t *ext); /* diagnoses what no memory holds */
 void bind_infer(Elab *e, int first, const Expr *expr);
 bool bind_finish(Elab *e, int first); /* ranges left open, dimensions */
 void bind_pop(Elab *e, int first);    /* frees dimensions */

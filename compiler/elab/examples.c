@@ -100,7 +100,9 @@ bool examples_metric(Elab *e, Name name, Value *v, Span at) {
         return true;
     }
     if (node->rank) map_put(&e->tables, name, node);
-    if (node->rank && e->unit->config.best == name)
+    Name best = e->unit->config.best;
+    const char *dot = strchr(best, '.');
+    if (node->rank && !strcmp(dot ? dot + 1 : best, name))
         fail(e, train_key(e, "best")->at, "E0513", "`%s` is %s: the best is chosen by one number",
              name, shape_text(e, node->rank, node->extent));
     Result r = {.kind = RESULT_VALUE, .name = name, .node = node};

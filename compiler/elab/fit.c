@@ -75,6 +75,7 @@ static FitRec *fit_new(Elab *e, const Expr *x, Name name, Reduce reduce, const S
     }
     for (int i = 0; i < n; i++)
         extent[i] = e->extent[dims[i]];
+    if (!check_size(e, x->at, n, extent)) return NULL;
     FitRec *fit = NEW(e->arena, FitRec);
     fit->level = reads.level;
     fit->start = reduce_identity(reduce);

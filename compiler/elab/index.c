@@ -177,7 +177,7 @@ static bool reserved(Name name) {
 }
 
 /* Shapes that no memory holds are faults of the text, and would overflow later. */
-static bool check_size(Elab *e, Span at, int n, const int64_t *ext) {
+bool check_size(Elab *e, Span at, int n, const int64_t *ext) {
     double size = 1;
     for (int i = 0; i < n; i++)
         size *= (double)ext[i];

@@ -47,6 +47,17 @@ static void config_last(Elab *e) {
     e->unit->config.last_drop = !strcmp(text, "drop");
 }
 
+/* The set that `best` looks at, or NULL: the one that there is for choosing. */
+static Name best_set(Elab *e, const Expr *of) {
+    if (of->kind != EXPR_FIELD) return NULL;
+    Name name = of->base->kind == EXPR_NAME ? of->base->name : name_of("");
+    if (!strcmp(name, "validation")) return NULL; /* where there is none, the test set */
+    for (int i = 0; i < e->unit->sets.len; i++)
+        if (e->unit->sets.at[i].name == name) return name;
+    fail(e, of->at, "E0512", "the data have no set `%s`", name);
+    return NULL;
+}
+
 /* best = min(validation.error_rate) */
 static void config_best(Elab *e) {
     const Stmt *s = train_key(e, "best");
@@ -65,7 +76,8 @@ static void config_best(Elab *e) {
             fail_help(e, "add `metric = %s`", of->name);
         return;
     }
-    e->unit->config.best = of->name;
+    Name set = best_set(e, of);
+    e->unit->config.best = set ? name_printf("%s.%s", set, of->name) : of->name;
     e->unit->config.best_max = max;
 }
 

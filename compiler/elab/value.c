@@ -272,14 +272,16 @@ Node *make_node(Elab *e, const Scalar *s, int rank, int nred, const int *dims, R
              rank + nred, MAX_RANK, MAX_DIMS);
         return graph_const(e->g, 0, NULL, 0);
     }
-    double size = 1;
+    double all = 1; /* the gradient of a product runs over its terms twice */
     for (int i = 0; i < rank + nred; i++) {
         map[dims[i]] = ix_dim(e->g, i);
         spec.extent[i] = e->extent[dims[i]];
-        size *= i < rank ? (double)spec.extent[i] : 1;
+        all *= (double)spec.extent[i];
+        all *= i >= rank && reduce == RED_PROD ? (double)spec.extent[i] : 1;
     }
-    if (size > 0x1p40) {
-        fail(e, at, "E0314", "a value of %s elements", shape_text(e, rank, spec.extent));
+    if (!check_size(e, at, rank, spec.extent)) return graph_const(e->g, 0, NULL, 0);
+    if (all > 0x1p50) {
+        fail(e, at, "E0314", "a reduction of %s terms", shape_text(e, rank + nred, spec.extent));
         return graph_const(e->g, 0, NULL, 0);
     }
     spec.body = sc_subst(e->g, s, map, 32, spec.extent);

@@ -309,7 +309,7 @@ typedef struct TrainConfig {
     int64_t leaves;
     bool last_drop;      /* last = "drop" */
     bool wants_two;      /* an update takes a mean over the examples alone: one is not enough */
-    Name best;           /* "loss" or a metric's name */
+    Name best;           /* "loss" or a metric's name, "train.loss" of a set */
     bool best_max;
     bool has_stop;
     VEC(Load) loads;
