@@ -91,7 +91,7 @@ static void verify_node(Verifier *v, const Node *n) {
         require(v, n->wide && !n->per_example && n->result < call_info[n->call].results,
                 "a call that is not shared and wide, or without such a result");
         for (int i = 0; i < call_info[n->call].operands; i++)
-            require(v, v->fit || n->operand[i]->wide || n->operand[i]->kind >= NODE_COMP,
+            require(v, n->operand[i]->kind != NODE_PARAM && n->operand[i]->kind != NODE_STATE,
                     "a call of a leaf that is not float64");
         break;
     }
