@@ -175,7 +175,7 @@ Test(elab, train_keys) {
     cr_expect_eq(c->seed, 9);
     cr_expect_eq(c->leaves, 4);
     cr_expect(c->last_drop);
-    cr_expect_str_eq(c->best, "absolute");
+    cr_expect_str_eq(c->best, "train.absolute");
     cr_expect_not(c->best_max);
     cr_expect(settable(k.unit, "set:optimizer.lr", 0.1), "the default is that of the first step");
     kit_free(&k);
