@@ -183,7 +183,8 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
             place_guarded(e, read, m, step, pos, &place);
         step *= node->extent[m];
     }
-    if (place.lanes && place.stride) /* one coordinate is computed by lane, another lies along them */
+    if (place.lanes &&
+        place.stride) /* one coordinate is computed by lane, another lies along them */
         place.variable = add_ix(e, place.variable, scale_ix(e, emit_iota(e), place.stride));
     return place;
 }

@@ -95,9 +95,8 @@ static double kernel_flops(const Kernel *kernel, int64_t examples) {
 
 static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
     const char *program = e->program->program->name;
-    LLVMValueRef kernels[256];
     int n = phase->kernels.len;
-    if (n > LENGTH(kernels)) bug("a phase of %d kernels", n);
+    LLVMValueRef *kernels = NEW_ARRAY(e->arena, LLVMValueRef, n);
     for (int k = 0; k < n; k++) {
         Kernel *kernel = phase->kernels.at[k];
         kernels[k] =

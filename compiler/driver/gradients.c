@@ -141,8 +141,7 @@ static Gradient gradient_find(const Result *r, Samples *s, const char *only) {
     if (!r->name || strncmp(r->name, "gradient:", 9) || !under(r->name + 9, only)) return one;
     one.path = r->name + 9;
     for (int k = 0; k < s->list.len; k++)
-        if (!strcmp(s->list.at[k].leaf->name, one.path) &&
-            s->list.at[k].leaf->kind != NODE_HYPER)
+        if (!strcmp(s->list.at[k].leaf->name, one.path) && s->list.at[k].leaf->kind != NODE_HYPER)
             one.leaf = &s->list.at[k]; /* NULL: no program reads it */
     return one;
 }

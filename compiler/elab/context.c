@@ -14,10 +14,9 @@ Elab *elab_new(Arena *arena, const Module *module) {
     e->unit = NEW(arena, Unit);
     e->unit->arena = arena;
     e->unit->graph = e->g;
-    Map *maps[] = {&e->params,        &e->states,   &e->fits,   &e->settable,
-                   &e->site_names,    &e->ordinals, &e->visits, &e->has_params,
-                   &e->weight_sums, &e->weights_done, &e->metrics, &e->targets,
-                   &e->tables, &e->settings};
+    Map *maps[] = {&e->params,   &e->states,  &e->fits,       &e->settable,    &e->site_names,
+                   &e->ordinals, &e->visits,  &e->has_params, &e->weight_sums, &e->weights_done,
+                   &e->metrics,  &e->targets, &e->tables,     &e->settings};
     for (int i = 0; i < LENGTH(maps); i++)
         map_init(maps[i], arena);
     e->scope = scope_new(e, NULL, NULL, NULL);

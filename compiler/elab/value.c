@@ -258,6 +258,32 @@ int free_dims(const Scalar *s, uint32_t reduced, int *dims) {
     return n;
 }
 
+/* Coordinates of which the gradient of a read makes dimensions of their own. */
+static void count_solved(const Scalar *read, void *context) {
+    int more = 0, *most = context, dim;
+    uint32_t seen = 0;
+    for (int i = 0; i < read->node->rank; i++) {
+        bool own = ix_is_dim(read->at[i], &dim) && !(seen >> dim & 1);
+        if (own) seen |= 1u << dim;
+        more += !own;
+    }
+    if (more > *most) *most = more;
+}
+
+static bool check_dims(Elab *e, const Scalar *s, int rank, int nred, Reduce reduce, Span at) {
+    int more = reduce == RED_PROD ? nred : 0; /* a product's terms are gone through twice */
+    sc_reads(s, count_solved, &more);
+    if (rank > MAX_RANK || rank + nred > MAX_DIMS)
+        fail(e, at, "E0313", "a value of %d dimensions over %d indices: at most %d and %d", rank,
+             rank + nred, MAX_RANK, MAX_DIMS);
+    else if (rank + nred + more > MAX_DIMS || (reduce == RED_PROD && rank + nred > MAX_RANK))
+        fail(e, at, "E0313", "a value of %d dimensions over %d indices, too many for a gradient", rank,
+             rank + nred);
+    else
+        return true;
+    return false;
+}
+
 Node *make_node(Elab *e, const Scalar *s, int rank, int nred, const int *dims, Reduce reduce,
                 bool over_batch, Name label, Span at) {
     const Ix *map[32] = {0};
@@ -267,11 +293,7 @@ Node *make_node(Elab *e, const Scalar *s, int rank, int nred, const int *dims, R
                      .over_batch = over_batch,
                      .name = label,
                      .at = at};
-    if (rank > MAX_RANK || rank + nred > MAX_DIMS) {
-        fail(e, at, "E0313", "a value of %d dimensions over %d indices: at most %d and %d", rank,
-             rank + nred, MAX_RANK, MAX_DIMS);
-        return graph_const(e->g, 0, NULL, 0);
-    }
+    if (!check_dims(e, s, rank, nred, reduce, at)) return graph_const(e->g, 0, NULL, 0);
     double all = 1; /* the gradient of a product runs over its terms twice */
     for (int i = 0; i < rank + nred; i++) {
         map[dims[i]] = ix_dim(e->g, i);

@@ -223,8 +223,7 @@ static void compute_group(Eval *eval, const ScanGroup *group, bool magnitudes) {
     for (int64_t k = 0; k < group->extent; k++) {
         int64_t step = group->direction < 0 ? group->extent - 1 - k : k;
         for (int i = 0; i < n; i++)
-            if (values[i])
-                compute(eval, group->nodes.at[i], values[i], tape[i], step, step + 1);
+            if (values[i]) compute(eval, group->nodes.at[i], values[i], tape[i], step, step + 1);
     }
 }
 

@@ -22,7 +22,7 @@ static _Noreturn void fault(Verifier *v, const char *what) {
     const Node *n = v->node;
     Arena *arena = v->g->arena;
     v->found = n            ? arena_printf(arena, "program %s, node %u (%s): %s", v->program, n->id,
-                                           n->name ? n->name : "unnamed", what)
+                                n->name ? n->name : "unnamed", what)
                : v->program ? arena_printf(arena, "program %s: %s", v->program, what)
                             : what;
     longjmp(v->escape, 1);
@@ -100,8 +100,7 @@ static void verify_node(Verifier *v, const Node *n) {
         require(v, !wrong, wrong);
         require(v, n->wide == (n->kind == NODE_FITTED || n->kind == NODE_HYPER),
                 "leaf wide or not, unlike its kind");
-        require(v,
-                n->kind == NODE_INPUT || n->kind == NODE_HYPER || map_has(&v->listed, n),
+        require(v, n->kind == NODE_INPUT || n->kind == NODE_HYPER || map_has(&v->listed, n),
                 "a leaf that the unit does not list");
     }
     }

@@ -6,13 +6,16 @@
 #include <string.h>
 
 typedef struct Reads {
-    const Scalar *at[64];
-    int n;
+    Arena *arena;
+    const Scalar **at;
+    int n, cap;
 } Reads;
 
 static void reads_add(const Scalar *read, void *context) {
     Reads *reads = context;
-    if (reads->n < LENGTH(reads->at)) reads->at[reads->n++] = read;
+    if (reads->n == reads->cap)
+        reads->at = vec_grow(reads->arena, reads->at, reads->n, &reads->cap, sizeof *reads->at);
+    reads->at[reads->n++] = read;
 }
 
 bool plan_identity(const Scalar *read, int rank) {
@@ -118,12 +121,14 @@ static bool reduction_joins(Graph *graph, const Kernel *kernel, const Node *node
     if ((first->reduce == RED_SUM) != (node->reduce == RED_SUM)) return false;
     for (int d = 0; d < node->nred; d++)
         if (first->extent[first->rank + d] != node->extent[node->rank + d]) return false;
-    Reads mine = {.n = 0};
+    Reads mine = {.arena = arena_new()};
+    bool common = false;
     sc_reads(first->body, reads_add, &mine);
     for (int i = 0; i < reads->n; i++)
         for (int j = 0; j < mine.n; j++)
-            if (reads->at[i] == mine.at[j]) return kernel->reductions.len < 4;
-    return false;
+            common |= reads->at[i] == mine.at[j];
+    arena_free(mine.arena);
+    return common && kernel->reductions.len < 4;
 }
 
 static Kernel *kernel_new(Plan *plan, ProgramPlan *program, const Node *node) {
@@ -255,7 +260,7 @@ static void merge_axes(Plan *plan, Kernel *kernel) {
 static void want_transposes(Plan *plan, ProgramPlan *program, Kernel *kernel) {
     if (kernel->batch_sum != BATCH_SEQUENCE || kernel->carrier != CARRY_DIM) return;
     for (int r = 0; r < kernel->reductions.len; r++) {
-        Reads reads = {.n = 0};
+        Reads reads = {.arena = plan->arena};
         sc_reads(kernel->reductions.at[r]->body, reads_add, &reads);
         for (int i = 0; i < reads.n; i++) {
             Node *node = node_value(reads.at[i]->node);
@@ -320,9 +325,8 @@ static Kernel *home_of_reduction(Grouping *grouping, const Node *node, const Rea
 static void group_node(Grouping *grouping, Node *node) {
     Plan *plan = grouping->plan;
     ProgramPlan *program = grouping->program;
-    Reads reads = {.n = 0};
+    Reads reads = {.arena = plan->arena};
     sc_reads(node->body, reads_add, &reads);
-    if (reads.n == LENGTH(reads.at)) bug("a node with too many reads");
     bool wide = plan_wide(program, node, plan->target.float_bytes);
     Kernel *home = node->reduce == RED_NONE ? home_of_map(grouping, node, &reads, wide)
                                             : home_of_reduction(grouping, node, &reads, wide);

@@ -243,12 +243,13 @@ static const Scalar *sum_split(const Sum *sum, const Scalar *body) {
     return op2(sum->g, terms->op, part[0], part[1]);
 }
 
-/* How often a constant is added: the extents, times the number of examples that are there. NULL where
- * that is not known. */
+/* How often a constant is added: the extents, times the number of examples that are there. NULL
+ * where that is not known. */
 static const Scalar *terms_of(const Sum *sum, const Scalar *body) {
     Graph *g = sum->g;
     bool batch = sum->spec->over_batch;
-    if (batch ? !is_live(body) || body->arg[1]->kind != SC_CONST : body->kind != SC_CONST) return NULL;
+    if (batch ? !is_live(body) || body->arg[1]->kind != SC_CONST : body->kind != SC_CONST)
+        return NULL;
     double terms = 1;
     for (int k = 0; k < sum->spec->nred; k++)
         terms *= (double)sum->spec->extent[sum->spec->rank + k];
@@ -304,7 +305,8 @@ static const Scalar *strip_stop(Strip *strip, const Scalar *s) {
     if (done) return done;
     for (int i = 0; i < op_info[s->op].arity; i++)
         arg[i] = strip_stop(strip, s->arg[i]);
-    done = s->op == OP_STOP || s->op == OP_STATED ? arg[0] : sc_op(strip->g, s->op, arg[0], arg[1], arg[2]);
+    done = s->op == OP_STOP || s->op == OP_STATED ? arg[0]
+                                                  : sc_op(strip->g, s->op, arg[0], arg[1], arg[2]);
     map_put(&strip->done, s, (void *)done);
     return done;
 }

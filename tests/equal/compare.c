@@ -104,7 +104,8 @@ static void state_fill(Build *b, const GrProgram *program) {
             native_put(&b->native, buffer->offset, k, buffer->bytes, s ? s->values[k] : 0);
     }
     for (int i = 0; i < m->nhypers; i++)
-        native_put(&b->native, m->hypers[i].offset, 0, 8, sample_hyper(m->hypers[i].name, examples));
+        native_put(&b->native, m->hypers[i].offset, 0, 8,
+                   sample_hyper(m->hypers[i].name, examples));
     if (m->seed_offset >= 0) memcpy(b->native.mem + m->seed_offset, &b->samples->seed, 8);
     for (int i = 0; i < program->ninputs; i++) {
         const Sample *s = sample_named(b, program->inputs[i].name, true);
@@ -124,7 +125,8 @@ static void state_fill(Build *b, const GrProgram *program) {
     for (int64_t example = 0; example < lanes; example++) {
         int64_t from = example < examples ? example : examples - 1;
         if (program->number_offset >= 0)
-            memcpy(b->native.mem + program->number_offset + 4 * example, &b->samples->number[from], 4);
+            memcpy(b->native.mem + program->number_offset + 4 * example, &b->samples->number[from],
+                   4);
         if (program->presentation_offset >= 0)
             memcpy(b->native.mem + program->presentation_offset + 4 * example,
                    &b->samples->presentation[from], 4);
@@ -193,13 +195,15 @@ static double rms_of(const double *values, int64_t count) {
 static Verdict result_compare(Build *b, const Result *r, const GrBuffer *buffer) {
     const double *scale = eval_magnitude(b->eval, r->node), *expected = eval_node(b->eval, r->node);
     Verdict v = {.count = eval_count(b->eval, r->node)};
-    double *moved = NULL, unit = b->native.bytes == 8 ? 1e-12 : 1e-5, rms = rms_of(expected, v.count);
+    double *moved = NULL, unit = b->native.bytes == 8 ? 1e-12 : 1e-5,
+           rms = rms_of(expected, v.count);
     const double *terms = NULL;
     for (int64_t i = 0; i < v.count; i++) {
         int64_t example = r->node->per_example ? i / buffer->count : 0;
-        double got = native_get(&b->native, buffer->offset,
-                         native_place(buffer, example, r->node->per_example ? i % buffer->count : i),
-                         buffer->bytes);
+        double got =
+            native_get(&b->native, buffer->offset,
+                       native_place(buffer, example, r->node->per_example ? i % buffer->count : i),
+                       buffer->bytes);
         bool extreme = b->config->inputs != 1; /* NaN is what the test looks for */
         if (got == expected[i] || (isnan(got) && isnan(expected[i]) && !extreme)) continue;
         double least = b->native.bytes == 8 ? 1e-300 : 1e-37;
@@ -212,7 +216,8 @@ static Verdict result_compare(Build *b, const Result *r, const GrBuffer *buffer)
         }
         if (!(ratio <= 1)) {
             int64_t count;
-            moved = moved ? moved : moved_values(b, r->node, b->native.bytes == 8 ? 1e-13 : 1e-6, &count);
+            moved = moved ? moved
+                          : moved_values(b, r->node, b->native.bytes == 8 ? 1e-13 : 1e-6, &count);
             if (!isnan(got) && fabs(moved[i] - expected[i]) > 0.25 * fabs(got - expected[i])) {
                 v.kinks++;
                 continue;
@@ -262,8 +267,9 @@ static void split_check(Build *b, const GrProgram *program) {
     state_fill(b, program);
     native_run(&b->native, program, b->samples->examples, true);
     for (int i = 0; i < program->nresults + b->native.model->nleaves; i++) {
-        const GrBuffer *r = i < program->nresults ? &program->results[i]
-                                                  : &b->native.model->leaves[i - program->nresults].buffer;
+        const GrBuffer *r = i < program->nresults
+                                ? &program->results[i]
+                                : &b->native.model->leaves[i - program->nresults].buffer;
         size_t bytes = (size_t)(r->count * r->bytes * (r->per_example ? blocks * GR_LANES : 1));
         if (!memcmp(whole + r->offset, b->native.mem + r->offset, bytes)) continue;
         printf("  %-8s %-28s other bits where the units are run one by one  WRONG\n", program->name,
@@ -318,7 +324,8 @@ static int check_width(Build *b, int bytes) {
     for (int i = 0; i < LENGTH(names); i++)
         program_check(b, names[i]);
     for (int i = 0; i < b->unit->programs.len; i++)
-        if (b->unit->programs.at[i].kind == PROGRAM_FIT || b->unit->programs.at[i].kind >= PROGRAM_ORDER)
+        if (b->unit->programs.at[i].kind == PROGRAM_FIT ||
+            b->unit->programs.at[i].kind >= PROGRAM_ORDER)
             program_check(b, b->unit->programs.at[i].name);
     native_close(&b->native);
     return b->faults;
@@ -384,13 +391,12 @@ static int check_all(Config *config) {
 }
 
 static int usage(void) {
-    fprintf(
-        stderr,
-        "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
-        "[--runtime=FILE] [-O0..3]\n"
-        "                    [--inputs=FACTOR] [--full] [--no-gradients] [--graph] [-v]\n"
-        "                    FILE.gr | FILE.graph | \"def(...) on [shape]\" | "
-        "random:SEED[-SEED]\n");
+    fprintf(stderr,
+            "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
+            "[--runtime=FILE] [-O0..3]\n"
+            "                    [--inputs=FACTOR] [--full] [--no-gradients] [--graph] [-v]\n"
+            "                    FILE.gr | FILE.graph | \"def(...) on [shape]\" | "
+            "random:SEED[-SEED]\n");
     return 2;
 }
 

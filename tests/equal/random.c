@@ -64,7 +64,8 @@ static const Scalar *random_term(Make *m, const Scalar *a, const Scalar *b) {
     case 7:
         return op1(m, OP_LOG, op2(m, OP_ADD, number(m, 1.5), op2(m, OP_MUL, b, b)));
     case 8:
-        return sc_op(m->g, OP_SELECT, op2(m, OP_GT, a, number(m, 0)), a, op2(m, OP_MUL, number(m, 0.1), b));
+        return sc_op(m->g, OP_SELECT, op2(m, OP_GT, a, number(m, 0)), a,
+                     op2(m, OP_MUL, number(m, 0.1), b));
     case 9:
         return op2(m, one_in(m, 2) ? OP_MAX : OP_MIN, a, b);
     case 10:
@@ -173,8 +174,9 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
     double elements = 1, terms = 1;
     int rank = 0;
     for (int d = 0; d < space->n; d++) {
-        stays[d] = reduce == RED_NONE ||
-                   (rank < 4 && elements * (double)space->extent[d] <= MOST_ELEMENTS && !one_in(m, 3));
+        stays[d] =
+            reduce == RED_NONE ||
+            (rank < 4 && elements * (double)space->extent[d] <= MOST_ELEMENTS && !one_in(m, 3));
         if (stays[d])
             elements *= (double)space->extent[d], rank++;
         else
@@ -217,15 +219,17 @@ static const Scalar *random_draw(Make *m, const Space *space) {
 
 static const Scalar *run_number(Make *m) {
     static const char *const names[] = {"step", "epoch", "progress", "count"};
-    Node *leaf = graph_leaf(m->g, NODE_HYPER, name_of(names[pick(m, LENGTH(names))]), false, 0, NULL,
-                            0, (Span){0});
-    return op2(m, OP_DIV, sc_read_all(m->g, leaf), op2(m, OP_ADD, number(m, 4), sc_read_all(m->g, leaf)));
+    Node *leaf = graph_leaf(m->g, NODE_HYPER, name_of(names[pick(m, LENGTH(names))]), false, 0,
+                            NULL, 0, (Span){0});
+    return op2(m, OP_DIV, sc_read_all(m->g, leaf),
+               op2(m, OP_ADD, number(m, 4), sc_read_all(m->g, leaf)));
 }
 
 static Node *random_node(Make *m) {
     Space space = {0};
-    const Scalar *a = random_read(m, &space, pool_pick(m)), *b = random_read(m, &space, pool_pick(m));
-    static const Reduce reductions[] = {RED_NONE, RED_SUM, RED_SUM, RED_SUM, RED_SUM, RED_SUM,
+    const Scalar *a = random_read(m, &space, pool_pick(m)),
+                 *b = random_read(m, &space, pool_pick(m));
+    static const Reduce reductions[] = {RED_NONE, RED_SUM, RED_SUM,  RED_SUM,    RED_SUM,   RED_SUM,
                                         RED_MAX,  RED_MIN, RED_PROD, RED_ARGMAX, RED_ARGMIN};
     Reduce reduce = reductions[pick(m, LENGTH(reductions))];
     const Scalar *body = one_in(m, 2) ? op2(m, OP_MUL, a, b) : random_body(m, a, b);
@@ -249,7 +253,8 @@ static Node *leaf(Make *m, NodeKind kind, const char *name, int rank, int64_t cl
     int64_t extent[MAX_RANK];
     for (int i = 0; i < rank; i++)
         extent[i] = any_extent(m);
-    Node *node = graph_leaf(m->g, kind, name_of(name), kind == NODE_INPUT, rank, extent, classes, (Span){0});
+    Node *node =
+        graph_leaf(m->g, kind, name_of(name), kind == NODE_INPUT, rank, extent, classes, (Span){0});
     Arena *arena = m->unit->arena;
     if (kind == NODE_INPUT) VEC_PUSH(arena, m->unit->inputs, node);
     if (kind == NODE_PARAM) VEC_PUSH(arena, m->unit->params, node);
@@ -267,13 +272,15 @@ static const Scalar *share_of(Make *m, Node *node) {
     return tamed(m, sc_read_all(m->g, graph_comp(m->g, &spec)), (double)node_count(node));
 }
 
-static void result(Make *m, Program *p, ResultKind kind, const char *name, Node *target, Node *node) {
+static void result(Make *m, Program *p, ResultKind kind, const char *name, Node *target,
+                   Node *node) {
     Result r = {.kind = kind, .name = name ? name_of(name) : NULL, .target = target, .node = node};
     VEC_PUSH(m->unit->arena, p->results, r);
 }
 
 static Node *updated(Make *m, Node *loss, Node *param) {
-    const Scalar *g = sc_read_all(m->g, graph_grad(m->g, loss, param)), *w = sc_read_all(m->g, param);
+    const Scalar *g = sc_read_all(m->g, graph_grad(m->g, loss, param)),
+                 *w = sc_read_all(m->g, param);
     const Scalar *body = op2(m, OP_SUB, w, op2(m, OP_MUL, number(m, 0.1), g));
     return graph_map(m->g, param->rank, param->extent, body, NULL, (Span){0});
 }
@@ -284,7 +291,8 @@ static void programs(Make *m, Node *loss, Node *each) {
             eval = {.kind = PROGRAM_EVAL, .name = name_of("eval")};
     result(m, &step, RESULT_VALUE, "loss", NULL, loss);
     for (int i = 0; i < unit->params.len; i++)
-        result(m, &step, RESULT_NEXT, NULL, unit->params.at[i], updated(m, loss, unit->params.at[i]));
+        result(m, &step, RESULT_NEXT, NULL, unit->params.at[i],
+               updated(m, loss, unit->params.at[i]));
     result(m, &eval, RESULT_VALUE, "loss", NULL, each);
     for (int i = 2; i < m->n; i++) {
         char name[16];

@@ -5,6 +5,6 @@
 #define GRADUS_RANDOM_H
 #include "ir.h"
 /* Programs "step" (a loss, an update of each parameter and of a state) and "eval" (the loss of each
- * example and some of its nodes), over comprehensions of every kind. The same seed, the same unit. */
+ * example and some of its nodes), over comprehensions of every kind. The same seed: the same. */
 Unit *random_unit(Arena *arena, uint64_t seed);
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gradus-fuzz: mutated model texts through the whole compiler. Each must be accepted or diagnosed at
- * a place; a crash, an internal error, a hang or a silent refusal is a fault, and its text is kept.
- * Needs the compiler. Looks at no value: what accepted texts compute is the business of tests/equal. */
+ * gradus-fuzz: mutated model texts through the whole compiler. Each must be accepted or diagnosed
+ * at a place; a crash, an internal error, a hang or a silent refusal is a fault; its text is kept.
+ * Needs the compiler. Looks at no value: what accepted texts compute is for tests/equal. */
 #include "back.h"
 #include "elab.h"
 #include "pass.h"
@@ -37,14 +37,12 @@ typedef struct Shared {
 
 static struct {
     Text *files[MOST_FILES];
-    const char *paths[MOST_FILES];
     int n;
     uint64_t seed;
     int64_t count, only;
     int emit_every;
     const char *out; /* folder for faulty texts */
     char folder[64]; /* for objects */
-    const char *runtime;
 } fuzz = {.seed = 1, .count = 1000, .only = -1, .emit_every = 8};
 static Shared *shared;
 
@@ -107,19 +105,111 @@ static void copy_range(Text *to, Range old, const Text *from, Range piece) {
     free(text);
 }
 
-static const char *const numbers[] = {
-    "0", "1", "2", "3", "7", "16", "17", "1000", "1000000", "2147483648", "9007199254740993", "0.5",
-    "1e-320", "1e308", "1e999", "(-1)", "(1 / 0)", "infinity", "none", "\"a\"", "true"};
-static const char *const words[] = {
-    "if",    "then",  "else",     "where",  "and",   "or",    "not",    "->",      "=",     "==",
-    "<",     "'",     "...",      "[",      "]",     "(",     ")",      "{",       "}",     ";",
-    ",",     ":",     "\n",       "+",      "-",     "*",     "/",      "%",       "^",     ".",
-    "sum",   "mean",  "max",      "min",    "prod",  "argmax", "count",  "batch",   "data",  "weights",
-    "param", "state", "shared",   "training", "step", "epoch", "live",  "uniform", "normal", "bernoulli",
-    "at",    "on",    "when",     "class",  "model", "def",   "train",  "test",    "use",   "repeat",
-    "floor", "sqrt",  "stop_gradient", "derivative", "evaluate at", "stop when", "predict", "none",
-    "relu",  "dense(3)", "conv(2, 3)", "batchnorm", "dropout", "maxpool(2)", "softmax", "adam",
-    "cross_entropy", "mse", "sum[i]", "sum[batch]", "x[i]", "x[i, j; 0]", "[c, h, w]", "[d...]"};
+static const char *const numbers[] = {"0",
+                                      "1",
+                                      "2",
+                                      "3",
+                                      "7",
+                                      "16",
+                                      "17",
+                                      "1000",
+                                      "1000000",
+                                      "2147483648",
+                                      "9007199254740993",
+                                      "0.5",
+                                      "1e-320",
+                                      "1e308",
+                                      "1e999",
+                                      "(-1)",
+                                      "(1 / 0)",
+                                      "infinity",
+                                      "none",
+                                      "\"a\"",
+                                      "true"};
+static const char *const words[] = {"if",
+                                    "then",
+                                    "else",
+                                    "where",
+                                    "and",
+                                    "or",
+                                    "not",
+                                    "->",
+                                    "=",
+                                    "==",
+                                    "<",
+                                    "'",
+                                    "...",
+                                    "[",
+                                    "]",
+                                    "(",
+                                    ")",
+                                    "{",
+                                    "}",
+                                    ";",
+                                    ",",
+                                    ":",
+                                    "\n",
+                                    "+",
+                                    "-",
+                                    "*",
+                                    "/",
+                                    "%",
+                                    "^",
+                                    ".",
+                                    "sum",
+                                    "mean",
+                                    "max",
+                                    "min",
+                                    "prod",
+                                    "argmax",
+                                    "count",
+                                    "batch",
+                                    "data",
+                                    "weights",
+                                    "param",
+                                    "state",
+                                    "shared",
+                                    "training",
+                                    "step",
+                                    "epoch",
+                                    "live",
+                                    "uniform",
+                                    "normal",
+                                    "bernoulli",
+                                    "at",
+                                    "on",
+                                    "when",
+                                    "class",
+                                    "model",
+                                    "def",
+                                    "train",
+                                    "test",
+                                    "use",
+                                    "repeat",
+                                    "floor",
+                                    "sqrt",
+                                    "stop_gradient",
+                                    "derivative",
+                                    "evaluate at",
+                                    "stop when",
+                                    "predict",
+                                    "none",
+                                    "relu",
+                                    "dense(3)",
+                                    "conv(2, 3)",
+                                    "batchnorm",
+                                    "dropout",
+                                    "maxpool(2)",
+                                    "softmax",
+                                    "adam",
+                                    "cross_entropy",
+                                    "mse",
+                                    "sum[i]",
+                                    "sum[batch]",
+                                    "x[i]",
+                                    "x[i, j; 0]",
+                                    "[c, h, w]",
+                                    "[d...]"};
 
 static void mutate_once(Text *t) {
     const Text *other = fuzz.files[below((size_t)fuzz.n)];
@@ -151,7 +241,8 @@ static void mutate_once(Text *t) {
         copy_range(t, token, t, line);
         break;
     case 6: { /* a number for a number */
-        for (int tries = 0; tries < 50 && !(t->at[token.from] >= '0' && t->at[token.from] <= '9'); tries++)
+        for (int tries = 0; tries < 50 && !(t->at[token.from] >= '0' && t->at[token.from] <= '9');
+             tries++)
             token = any_token(t);
         piece = numbers[below(LENGTH(numbers))];
         splice(t, token, piece, strlen(piece));
@@ -178,7 +269,9 @@ static void mutate_once(Text *t) {
 static void mutant(int64_t number, Text *text) {
     random_state = fuzz.seed * UINT64_C(1000003) + (uint64_t)number;
     *text = *fuzz.files[below((size_t)fuzz.n)];
-    if (!strstr(text->at, "\nmodel ") && strncmp(text->at, "gradus graph", 12)) { /* defs alone are used by the model of another file */
+    if (!strstr(text->at, "\nmodel ") &&
+        strncmp(text->at, "gradus graph",
+                12)) { /* defs alone are used by the model of another file */
         const Text *model = fuzz.files[below((size_t)fuzz.n)];
         copy_range(text, (Range){text->length, text->length}, model, (Range){0, model->length});
     }
@@ -190,7 +283,8 @@ static void mutant(int64_t number, Text *text) {
 
 /* ---- One text through the compiler, in the child */
 static void emit(Arena *arena, Unit *unit) {
-    BackOptions back = {.emit = EMIT_OBJ, .level = 0, .float_bytes = below(2) ? 4 : 8, .cpu = "x86-64-v3"};
+    BackOptions back = {
+        .emit = EMIT_OBJ, .level = 0, .float_bytes = below(2) ? 4 : 8, .cpu = "x86-64-v3"};
     back.output = arena_printf(arena, "%s/o.o", fuzz.folder);
     shared->stage = "plan";
     FILE *null = fopen("/dev/null", "w");
@@ -280,13 +374,13 @@ static bool file_read(const char *path) {
     if (!file || !text || fuzz.n == MOST_FILES) return false;
     text->length = fread(text->at, 1, ROOM / 2, file);
     fclose(file);
-    fuzz.paths[fuzz.n] = path;
     fuzz.files[fuzz.n++] = text;
     return true;
 }
 
 static void keep(const char *why) {
-    printf("text %lld, %s: %s\n", (long long)shared->number, shared->stage ? shared->stage : "?", why);
+    printf("text %lld, %s: %s\n", (long long)shared->number, shared->stage ? shared->stage : "?",
+           why);
     if (!fuzz.out) return;
     char path[512];
     snprintf(path, sizeof path, "%s/fuzz-%llu-%lld.gr", fuzz.out, (unsigned long long)fuzz.seed,
@@ -303,7 +397,8 @@ static const char *reason(int status, int errors) {
     const char *text = said(errors, end > MOST_SAYS ? end - MOST_SAYS + 1 : 0), *line;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 3) {
         snprintf(why, sizeof why, "%s: %.200s", shared->fault, text);
-    } else if ((line = strstr(text, "internal error: ")) || (line = strstr(text, "runtime error: ")) ||
+    } else if ((line = strstr(text, "internal error: ")) ||
+               (line = strstr(text, "runtime error: ")) ||
                (line = strstr(text, "ERROR: AddressSanitizer"))) {
         snprintf(why, sizeof why, "%.*s", (int)strcspn(line, "\n"), line);
     } else if (WIFSIGNALED(status)) {
@@ -316,7 +411,8 @@ static const char *reason(int status, int errors) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: gradus-fuzz [--seed=N] [--count=N] [--only=NUMBER] [--emit=EVERY] [--out=DIR] FILE.gr...\n");
+    fprintf(stderr, "usage: gradus-fuzz [--seed=N] [--count=N] [--only=NUMBER] [--emit=EVERY] "
+                    "[--out=DIR] FILE.gr...\n");
     return 2;
 }
 
@@ -386,6 +482,7 @@ int main(int argc, char **argv) {
     rmdir(fuzz.folder);
     printf("%lld accepted, %lld emitted, %lld diagnosed, %d faults\n", (long long)shared->accepted,
            (long long)shared->emitted, (long long)shared->diagnosed, faults);
-    if (fuzz.only < 0 && (!shared->accepted || !shared->diagnosed)) printf("nothing was tested\n"), faults++;
+    if (fuzz.only < 0 && (!shared->accepted || !shared->diagnosed))
+        printf("nothing was tested\n"), faults++;
     return faults ? 1 : 0;
 }
