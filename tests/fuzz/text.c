@@ -19,7 +19,7 @@ enum { ROOM = 1 << 16, BATCH = 25, MOST_FILES = 512, MOST_SAYS = 1 << 14 };
 #if defined(__SANITIZE_ADDRESS__)
 enum { SECONDS = 20 };
 #else
-enum { SECONDS = 2 };
+enum { SECONDS = 10 };
 #endif
 
 typedef struct Text {
@@ -337,7 +337,7 @@ static bool has_place(const char *text) {
 
 static void child(int64_t first, int errors) {
     struct rlimit space = {.rlim_cur = (rlim_t)6 << 30, .rlim_max = (rlim_t)6 << 30};
-    if (SECONDS == 2) setrlimit(RLIMIT_AS, &space);
+    if (SECONDS < 20) setrlimit(RLIMIT_AS, &space);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     for (int64_t i = first; i < first + BATCH && i < fuzz.count; i++) {
         if (fuzz.only >= 0 && i != fuzz.only) continue;
