@@ -277,8 +277,8 @@ static bool check_dims(Elab *e, const Scalar *s, int rank, int nred, Reduce redu
         fail(e, at, "E0313", "a value of %d dimensions over %d indices: at most %d and %d", rank,
              rank + nred, MAX_RANK, MAX_DIMS);
     else if (rank + nred + more > MAX_DIMS || (reduce == RED_PROD && rank + nred > MAX_RANK))
-        fail(e, at, "E0313", "a value of %d dimensions over %d indices, too many for a gradient", rank,
-             rank + nred);
+        fail(e, at, "E0313", "a value of %d dimensions over %d indices, too many for a gradient",
+             rank, rank + nred);
     else
         return true;
     return false;

@@ -151,7 +151,7 @@ static const Scalar *random_read(Make *m, Space *space, Node *node) {
     for (int i = 0; i < node->rank; i++) {
         int64_t extent = node->extent[i];
         const Ix *like = one_in(m, 2) ? dim_like(m, space, extent) : NULL;
-        bool room = space->n < 5 && space_size(space) * (double)extent * 3 < MOST_WORK;
+        bool room = space->n < 5 && space_size(space) * (double)extent * 3 < (double)MOST_WORK;
         int how = pick(m, 10);
         if (like)
             at[i] = like;
@@ -176,7 +176,7 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
     for (int d = 0; d < space->n; d++) {
         stays[d] =
             reduce == RED_NONE ||
-            (rank < 4 && elements * (double)space->extent[d] <= MOST_ELEMENTS && !one_in(m, 3));
+            (rank < 4 && elements * (double)space->extent[d] <= (double)MOST_ELEMENTS && !one_in(m, 3));
         if (stays[d])
             elements *= (double)space->extent[d], rank++;
         else
@@ -243,7 +243,7 @@ static Node *random_node(Make *m) {
         const Scalar *element = sc_index(m->g, node_element(m->g, space.n, space.extent));
         body = op2(m, OP_ADD, body, op2(m, OP_MUL, element, number(m, 0.0137)));
     }
-    if (reduce == RED_NONE && space_size(&space) > MOST_ELEMENTS) reduce = RED_SUM;
+    if (reduce == RED_NONE && space_size(&space) > (double)MOST_ELEMENTS) reduce = RED_SUM;
     bool batch = reduce == RED_SUM && body->per_example && one_in(m, 4);
     return finish(m, &space, batch ? where_live(m, body) : body, reduce, batch);
 }
