@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * The verb bench: the time of whole training steps on data that is already in memory. Needs run.h.
- * One line of JSON on stdout; writes no file. */
+ * The verb bench: the time of whole training steps, or of predicting one example, on data that is
+ * already in memory. Needs run.h. One line of JSON on stdout; writes no file. */
+#define _GNU_SOURCE
 #include "philox.h"
 #include "run.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 
 enum { WARM_UP = 5, AGAIN = 64, DEFAULT_STEPS = 50 };
 
@@ -17,7 +20,9 @@ typedef struct Bench {
     char **inputs;  /* what each input held when it was filled */
     bool clobbered; /* a step writes over its inputs: they must be put back */
     char *start;    /* weights and states after the warm-up */
+    int64_t live; /* examples of a step */
     int64_t step;
+    double cpu; /* seconds of all threads, in the steps that were timed */
 } Bench;
 
 static size_t input_bytes(const Bench *bench, int i) {
@@ -48,10 +53,11 @@ static bool fill_inputs(Bench *bench, Fault *fault) {
     Run *run = bench->run;
     const Set *train = NULL;
     Fault missing;
-    if (run_read_data(run, "train", &missing)) {
+    if (run_read_data(run, "train", &missing))
         train = run_set(run, "train");
-    } else {
+    else
         warn("%s\nbench goes on with random data", missing.text);
+    if (!train) {
         run->data_count = bench->program->batch;
         run_settings(run);
     }
@@ -61,11 +67,10 @@ static bool fill_inputs(Bench *bench, Fault *fault) {
         if (!batch_bind(&bench->batch, run->model, bench->program, run->mem, train->data, fault))
             return false;
         bench->batch.examples = train->examples;
-        bench->batch.live =
-            train->count < bench->program->batch ? train->count : bench->program->batch;
+        if (train->count < bench->live) bench->live = train->count;
+        bench->batch.live = bench->live;
         batch_fill(&bench->batch, 0, batch_units(&bench->batch));
     } else {
-        bench->batch.live = bench->program->batch;
         fill_random(bench);
     }
     bench->inputs = io_alloc((size_t)bench->program->ninputs, sizeof *bench->inputs);
@@ -88,25 +93,33 @@ static double one_step(Bench *bench) {
     double start = io_now();
     if (bench->clobbered) put_inputs_back(bench);
     run_hyper(run, "step", (double)++bench->step);
-    run_hyper(run, "count", (double)bench->batch.live);
+    run_hyper(run, "count", (double)bench->live);
     TeamWork work = {
-        .program = bench->program, .mem = run->mem, .blocks = batch_blocks(bench->batch.live)};
+        .program = bench->program, .mem = run->mem, .blocks = batch_blocks(bench->live)};
     team_run(run->team, &work);
     return io_now() - start;
+}
+
+static double cpu_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Some steps, from the same weights again and again: on one batch for ever the gradients would
  * become denormal numbers, which no real training sees and which are slow. */
 static void run_steps(Bench *bench, int64_t steps, double *times) {
     size_t persistent = (size_t)bench->run->model->persistent;
-    for (int64_t i = 0; i < steps; i++) {
-        if (i % AGAIN == 0) {
-            memcpy(bench->run->mem, bench->start, persistent);
-            run_settings(bench->run);
-            bench->step = WARM_UP;
+    for (int64_t i = 0; i < steps;) {
+        memcpy(bench->run->mem, bench->start, persistent);
+        run_settings(bench->run);
+        bench->step = WARM_UP;
+        double cpu = cpu_now();
+        for (int64_t end = i + AGAIN < steps ? i + AGAIN : steps; i < end; i++) {
+            double time = one_step(bench);
+            if (times) times[i] = time;
         }
-        double time = one_step(bench);
-        if (times) times[i] = time;
+        bench->cpu += cpu_now() - cpu;
     }
 }
 
@@ -123,20 +136,54 @@ static void print_profile(const Bench *bench, const double *profile, int64_t ste
     for (int i = 0; i < bench->program->nphases; i++) {
         const GrPhase *phase = &bench->program->phases[i];
         double flops = phase->kind == GR_BLOCKS
-                           ? phase->flops * (double)batch_blocks(bench->batch.live)
+                           ? phase->flops * (double)batch_blocks(bench->live)
                            : phase->flops;
         fprintf(stderr, "%10.1f %5.1f%% %9.1f  %s\n", profile[i] / (double)steps * 1e6,
                 100 * profile[i] / total, flops * (double)steps / profile[i] * 1e-9, phase->name);
     }
 }
 
+/* At a part of the sorted times, between two of them where it falls there. */
+static double quantile(const double *times, int64_t count, double part) {
+    double at = part * (double)(count - 1);
+    int64_t low = (int64_t)at, high = low + 1 < count ? low + 1 : low;
+    return times[low] + (at - (double)low) * (times[high] - times[low]);
+}
+
+static void print_result(const Bench *bench, double *times, int64_t steps) {
+    static const struct {
+        const char *name;
+        double part;
+    } rows[] = {{"median", 0.5}, {"min", 0}, {"q1", 0.25}, {"q3", 0.75}, {"max", 1}};
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    qsort(times, (size_t)steps, sizeof *times, compare);
+    putchar('{');
+    for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++)
+        printf("\"%s_us\":%.3f,", rows[i].name, 1e6 * quantile(times, steps, rows[i].part));
+    double flops = bench->program->flops;
+    if (bench->run->options->one) /* of the blocks that ran */
+        flops *= GR_LANES * (double)batch_blocks(bench->live) / bench->program->batch;
+    printf("\"cpu_us\":%.3f,\"steps\":%" PRId64 ",\"batch\":%" PRId64
+           ",\"threads\":%d,\"flops\":%.0f,\"resident_kib\":%ld}\n",
+           1e6 * bench->cpu / (double)steps, steps, bench->live, bench->run->team->threads, flops,
+           usage.ru_maxrss);
+}
+
+static bool choose_program(Bench *bench, Fault *fault) {
+    bool one = bench->run->options->one;
+    bench->program = run_program(bench->run, one ? GR_PREDICT : GR_STEP);
+    if (!bench->program)
+        return fault_set(fault, GR_FAILED, "model '%s' has no %s to time", bench->run->model->name,
+                         one ? "prediction" : "training");
+    bench->live = one ? 1 : bench->program->batch;
+    return true;
+}
+
 static bool bench_steps(Bench *bench, Fault *fault) {
     Run *run = bench->run;
     int64_t steps = run->options->steps ? run->options->steps : DEFAULT_STEPS;
-    bench->program = run_program(run, GR_STEP);
-    if (!bench->program)
-        return fault_set(fault, GR_FAILED, "model '%s' has no training to time", run->model->name);
-    if (!fill_inputs(bench, fault)) return false;
+    if (!choose_program(bench, fault) || !fill_inputs(bench, fault)) return false;
     run_hyper(run, "epoch", 0);
     run_hyper(run, "steps_per_epoch", (double)steps);
     run_hyper(run, "progress", 0);
@@ -151,18 +198,13 @@ static bool bench_steps(Bench *bench, Fault *fault) {
     bench->start = io_alloc((size_t)run->model->persistent, 1);
     memcpy(bench->start, run->mem, (size_t)run->model->persistent);
     run_steps(bench, steps, times);
+    print_result(bench, times, steps);
     if (run->options->profile) {
         run->team->profile = profile;
         run_steps(bench, steps, NULL);
         run->team->profile = NULL;
         print_profile(bench, profile, steps);
     }
-    qsort(times, (size_t)steps, sizeof *times, compare);
-    double median = (times[(steps - 1) / 2] + times[steps / 2]) / 2;
-    printf("{\"median_us\":%.3f,\"min_us\":%.3f,\"steps\":%" PRId64 ",\"batch\":%d,"
-           "\"threads\":%d,\"flops\":%.0f}\n",
-           median * 1e6, times[0] * 1e6, steps, bench->program->batch, run->team->threads,
-           bench->program->flops);
     free(times);
     free(profile);
     return true;

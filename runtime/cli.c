@@ -18,7 +18,7 @@ static const struct {
     {"eval", "loss and metrics of saved weights on each set", EVAL, verb_eval},
     {"predict", "outputs of saved weights, as CSV", PREDICT, verb_predict},
     {"info", "the model: inputs, outputs, parameters, memory, settings", INFO, NULL},
-    {"bench", "time whole training steps; one line of JSON", BENCH, verb_bench},
+    {"bench", "time whole training steps, or predictions; one line of JSON", BENCH, verb_bench},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -53,6 +53,8 @@ static const struct OptionRow {
     {"--samples", "N", "predictions with draws: mean and spread", PREDICT, COUNT, AT(samples), 0},
     {"--only", "TRAINING", "one training of several; else train runs all, others take the last", ALL,
      TEXT, AT(only), 0},
+    {"--one", NULL, "time the prediction of one example instead of training steps", BENCH, FLAG,
+     AT(one), 0},
     {"--profile", NULL, "also time each phase, on stderr", BENCH, FLAG, AT(profile), 0},
     {"--follow", NULL, "learn from rows of CSV on standard input as they come", TRAIN, FLAG, AT(follow), 0},
     {"--no-progress", NULL, "no progress bar", TRAIN, FLAG, AT(no_progress), 0},

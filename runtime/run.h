@@ -23,7 +23,7 @@ typedef struct Options {
     int64_t samples;       /* predictions with draws, 0: one without */
     int threads;           /* 0: found out */
     bool follow;
-    bool has_seed, watch, resume, no_progress, quiet, verbose, profile;
+    bool has_seed, watch, resume, no_progress, quiet, verbose, profile, one;
     uint64_t seed;
     const char *resume_file, *watch_how, *data, *weights, *log, *out, *input, *output, *set_name, *only;
     Setting settings[MOST_SETTINGS];

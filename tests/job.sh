@@ -216,6 +216,15 @@ llvm() {
     verdict $? "$1" "$own/log"
 }
 
+# The nets of the measurements build and run; how fast is nobody's business here.
+bench() {
+    $limit "$gradus" build -O1 "$1" -o "$own/net" >"$own/log" 2>&1 &&
+        $limit "$own/net" bench --steps=1 --threads=2 >"$own/out" 2>>"$own/log" &&
+        $limit "$own/net" bench --steps=1 --one >>"$own/out" 2>>"$own/log" &&
+        [ "$(grep -c '^{"median_us":[0-9.]*,.*}$' "$own/out")" = 2 ] && [ ! -s "$own/log" ]
+    verdict $? "bench: $1" "$own/log"
+}
+
 check() {
     $limit "$gradus" check "$1" >"$own/log" 2>&1
     verdict $? "checked: $1" "$own/log"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts parity examples check cli life promise bits fuzz train llvm house
+# Kinds: unit golden errors data equal counts parity examples check cli life promise bits fuzz train llvm bench house
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -50,7 +50,9 @@ jobs() {
     if [ -n "$slow" ]; then
         for file in examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
         for file in tests/bits/*.gr; do echo "bits $file"; done
+        [ -n "$sanitize" ] || for file in tests/bench/nets/*.gr; do echo "bench $file"; done
     else
+        echo "bench tests/bench/nets/tiny.gr"
         echo "train examples/digits/digits.gr"
         for file in examples/lecture/*/*.gr; do [ ! -f "$file" ] || echo "check $file"; done
     fi
@@ -66,7 +68,7 @@ jobs() {
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
-    for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
+    for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr tests/bench/nets/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
     for file in stdlib/*.gr; do echo "examples $file"; done
     echo "house all"
     # The fast set takes every sixth application of the lists.

@@ -304,20 +304,31 @@ Test(runtime_process, full_disk_is_told) {
 
 Test(runtime_process, bench_prints_one_line) {
     enter();
-    double median, least, flops;
+    double time[5], cpu, flops;
     int steps, batch, threads, end = 0;
-    static const char *const lines_to_try[] = {"bench --steps=7 --threads=2 --data=.",
-                                               "bench --steps=7 --threads=2"};
-    for (int i = 0; i < 2; i++) {
-        cr_assert_eq(fake(lines_to_try[i]), 0);
+    long resident;
+    static const struct {
+        const char *words;
+        int batch;
+        bool random;
+    } tries[] = {{"bench --steps=7 --threads=2 --data=.", 32, false},
+                 {"bench --steps=7 --threads=2", 32, true},
+                 {"bench --one --steps=7 --threads=2 --data=.", 1, false}};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(fake(tries[i].words), 0);
         cr_assert_eq(sscanf(said,
-                            "{\"median_us\":%lf,\"min_us\":%lf,\"steps\":%d,\"batch\":%d,"
-                            "\"threads\":%d,\"flops\":%lf}\n%n",
-                            &median, &least, &steps, &batch, &threads, &flops, &end),
-                     6, "%s", said);
-        cr_assert(!said[end] && median >= least && least > 0);
-        cr_assert(steps == 7 && batch == 32 && threads == 2 && flops == 1e7);
-        cr_assert_eq(strstr(complained, "random data") != NULL, i == 1);
+                            "{\"median_us\":%lf,\"min_us\":%lf,\"q1_us\":%lf,\"q3_us\":%lf,"
+                            "\"max_us\":%lf,\"cpu_us\":%lf,\"steps\":%d,\"batch\":%d,"
+                            "\"threads\":%d,\"flops\":%lf,\"resident_kib\":%ld}\n%n",
+                            &time[2], &time[0], &time[1], &time[3], &time[4], &cpu, &steps, &batch,
+                            &threads, &flops, &resident, &end),
+                     11, "%s", said);
+        cr_assert(!said[end] && time[0] > 0 && cpu > 0 && resident > 0, "%s", said);
+        for (int k = 0; k < 4; k++)
+            cr_assert_leq(time[k], time[k + 1], "%s", said);
+        cr_assert(steps == 7 && batch == tries[i].batch && threads == 2, "%s", said);
+        if (batch == 32) cr_assert_eq(flops, 1e7);
+        cr_assert_eq(strstr(complained, "random data") != NULL, tries[i].random);
     }
 }
 
