@@ -64,6 +64,13 @@ printf '## Example: f at [2, -1] gives [6, -3]\n## Example: optimizer = g(0.1)\n
 expect "test: examples that hold" 0 "2 passed, 0 failed" "$gradus" test "$here/example.gr"
 printf '## Example: f on [3]\ndef f(x) = sqrt(x)\n' >"$here/example.gr"
 expect "test: an example without a number" 4 "nan" "$gradus" test "$here/example.gr"
+printf '## Example: f on [3]\ndef f(x[d]) {\n  mu[d] = mean[data] x[d]\n  c[d, p: d] = mean[data] (x[d] - mu[d]) * (x[p] - mu[p])\n  (v, e) = eigh(c)\n  y[k: d] = sum[d] e[d, k] * x[d]\n}\n' >"$here/example.gr"
+expect "test: an example's compiled code is that of the interpreter" 0 "1 passed, 0 failed" "$gradus" test "$here/example.gr"
+printf 'void gr_call_eigh(double *v, double *e, const double *m, long n);\nvoid gr_call_eigh(double *v, double *e, const double *m, long n) {\n    for (long i = 0; i < n * n; i++) e[i] = m[i], v[i / n] = m[i / n];\n}\n' >"$here/other.c"
+(cd "$here" && cc -c -fPIC other.c && ar rcs other.a other.o) >"$own/log" 2>&1
+expect "test: compiled code that differs" 4 "# compiled: fit" env GRADUS_RUNTIME="$here/other.a" "$gradus" test "$here/example.gr"
+expect "test: an example that cannot be compiled" 4 "cannot be compiled" env CC=false "$gradus" test "$here/example.gr"
+expect "test: at another level" 0 "1 passed, 0 failed" "$gradus" test -O2 "$here/example.gr"
 printf 'case sigmoid on [1]\nexamples 1\nleaf x 1 1\nleaf weight 1 1\nstep 1 y 1 0.7310585788\n' >"$here/off.txt"
 expect "parity: a difference in the tenth digit" 4 "1 differ" "$BUILD/gradus-parity" "$here/off.txt"
 expect "explain" 0 "E0101" "$gradus" explain E0101

@@ -182,9 +182,10 @@ counts() {
     verdict $? "counts: the largest curvature is $value, about 1000" "$own/log"
 }
 
-# The examples of doc comments.
+# The examples of doc comments: values and derivatives, interpreted and compiled; "-O2 FILE": at that level.
 examples() {
-    $limit "$gradus" test "$1" >"$own/log" 2>&1
+    # shellcheck disable=SC2086 # an option and a file
+    $limit "$gradus" test $1 >"$own/log" 2>&1
     status=$?
     grep -q '^[1-9][0-9]* passed, 0 failed' "$own/log" || status=1
     grep -v '^ok' "$own/log" >"$own/faults"

@@ -69,7 +69,7 @@ jobs() {
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
     for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr tests/bench/nets/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
-    for file in stdlib/*.gr; do echo "examples $file"; done
+    for file in stdlib/*.gr; do echo "examples $([ -z "$slow" ] || echo "-O2 ")$file"; done
     echo "house all"
     # The fast set takes every sixth application of the lists.
     grep -hv '^#' tests/equal/defs.txt tests/equal/shapes.txt | grep . | awk -v every="$([ -n "$slow" ] && echo 1 || echo 6)" \

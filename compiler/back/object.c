@@ -191,6 +191,7 @@ static bool link_output(Arena *arena, const BackOptions *options, const char *ob
     VEC_PUSH(arena, argv, (char *)(uintptr_t)output);
     if (options->emit == EMIT_LIB) {
         VEC_PUSH(arena, argv, "-shared");
+        VEC_PUSH(arena, argv, "-Wl,-Bsymbolic"); /* its own runtime, whatever loads it has */
         VEC_PUSH(arena, argv, (char *)(uintptr_t)object);
         if (calls && options->runtime) VEC_PUSH(arena, argv, (char *)(uintptr_t)options->runtime);
     } else {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * The examples of doc comments: lines "Example: ...", elaborated, evaluated and differentiated.
- * Needs elab, pass, eval and gradients.c. Three forms, told apart by their text:
+ * The examples of doc comments: lines "Example: ...", elaborated, evaluated, differentiated and
+ * compiled. Needs elab, pass, eval, gradients.c and equal.c. Three forms, told apart by their text:
  *   DEF at [-1, 2], class 1 of 3 gives [0, 2]   values for these inputs, in evaluation
  *   DEF on [3, 8, 8], class[3]                  any inputs of these shapes
  *   KEY = VALUE; KEY = VALUE                    keys of a small training of the text below
- * Compiles nothing: tests/equal compares compiled code with the interpreter that runs here. */
+ * All of a file's are compiled at once, in float64, and compared with the interpreter. */
 #include "example.h"
 #include "driver.h"
-#include "sample.h"
+#include "equal.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ typedef struct Literal { /* one value between the brackets behind `at` or `gives
 enum { INPUTS = 8, VALUES = 4096 };
 typedef struct Example {
     Arena *arena;
-    const char *text;
+    const char *def, *text;
+    Unit *unit; /* NULL: it is no program */
     Literal inputs[INPUTS], wanted;
     int ninputs;
     bool valued;
@@ -177,12 +178,21 @@ static void values_check(Example *x, const Unit *unit) {
     x->fault = "it has no value in evaluation";
 }
 
-/* Every result of every program is a number where leaves have values as in a run. */
-static void numbers_check(Example *x, const Unit *unit) {
-    Samples *samples = samples_make(x->arena, unit, 5, 1);
-    Eval *eval = samples_eval(x->arena, samples);
-    for (int p = 0; p < unit->programs.len && !x->fault; p++) {
-        const Program *program = &unit->programs.at[p];
+/* Values for the leaves as in a run; of the first example those that are written. */
+static Samples *inputs_make(const Example *x) {
+    enum { EXAMPLES = 5 };
+    Samples *samples = samples_make(x->arena, x->unit, EXAMPLES, 1);
+    for (int i = 0; i < x->ninputs && i < x->unit->inputs.len; i++) {
+        Sample *s = samples_find(samples, x->unit->inputs.at[i]);
+        if (s) memcpy(s->values, x->inputs[i].values, sizeof(double) * (size_t)x->inputs[i].count);
+    }
+    return samples;
+}
+
+/* Every result of every program is a number. */
+static void numbers_check(Example *x, Eval *eval) {
+    for (int p = 0; p < x->unit->programs.len && !x->fault; p++) {
+        const Program *program = &x->unit->programs.at[p];
         for (int i = 0; i < program->results.len && !x->fault; i++) {
             const Result *r = &program->results.at[i];
             const double *values = eval_node(eval, r->node);
@@ -196,7 +206,6 @@ static void numbers_check(Example *x, const Unit *unit) {
                                             program->name, values[k]);
         }
     }
-    eval_free(eval);
 }
 
 static void gradient_check(const GradientReport *r, void *context) {
@@ -206,7 +215,7 @@ static void gradient_check(const GradientReport *r, void *context) {
                                 r->gradient, r->difference);
 }
 
-static void example_run(Example *x, const Module *module, const char *path) {
+static void example_make(Example *x, const Module *module, const char *path) {
     int errors = diag_errors();
     Unit *unit = unit_make(x, module, path);
     if (!unit || diag_errors() > errors) {
@@ -216,27 +225,73 @@ static void example_run(Example *x, const Module *module, const char *path) {
         return;
     }
     graph_verify(unit, 0);
+    unit->config.batch = 22; /* more than the examples, and no multiple of the lanes */
     gradients_add(unit, !key_length(x->text));
     pass_run(unit, NULL, NULL, NULL);
-    if (x->valued) values_check(x, unit);
-    if (!x->fault) numbers_check(x, unit);
-    if (!x->fault) gradients_check(unit, 1, NULL, 1e7, gradient_check, x);
+    x->unit = unit;
 }
 
-void examples_run(const Module *module, const char *path, ExampleReport *report, void *context) {
-    for (int i = 0; i < module->decls.len; i++) {
-        const Decl *decl = module->decls.at[i];
-        if (decl->at.file != module->file || !decl->doc) continue;
-        for (const char *at = decl->doc; *at;) {
-            size_t length = strcspn(at, "\n"), blank = strspn(at, " ");
-            if (blank < length && !strncmp(at + blank, "Example: ", 9)) {
-                Example x = {.arena = arena_new()};
-                x.text = arena_copy(x.arena, at + blank + 9, length - blank - 9);
-                example_run(&x, module, path);
-                report(decl->name ? decl->name : "training", x.text, x.fault, context);
-                arena_free(x.arena);
-            }
-            at += length + (at[length] == '\n');
+static void compiled_say(const char *line, void *context) {
+    Example *x = context;
+    if (strstr(line, "WRONG")) x->fault = arena_printf(x->arena, "compiled: %s", line);
+}
+
+/* `native`: the example's code, or NULL where there is none. */
+static void example_check(Example *x, Native *native) {
+    if (x->valued) values_check(x, x->unit);
+    Samples *samples = inputs_make(x);
+    Eval *eval = samples_eval(x->arena, samples);
+    if (!x->fault) numbers_check(x, eval);
+    if (!x->fault) gradients_check(x->unit, 1, NULL, 1e7, gradient_check, x);
+    Equal equal = {x->arena, x->unit, samples, eval, native, false, true, compiled_say, x};
+    if (!x->fault && native && equal_check(&equal) && !x->fault)
+        x->fault = "compiled: other programs";
+    if (!native) x->fault = "the examples of the file cannot be compiled";
+    eval_free(eval);
+}
+
+typedef VEC(Example *) ExampleList;
+
+static void examples_find(Arena *arena, ExampleList *list, const Decl *decl) {
+    for (const char *at = decl->doc; *at;) {
+        size_t length = strcspn(at, "\n"), blank = strspn(at, " ");
+        if (blank < length && !strncmp(at + blank, "Example: ", 9)) {
+            Example *x = NEW(arena, Example);
+            *x = (Example){.arena = arena, .def = decl->name ? decl->name : "training"};
+            x->text = arena_copy(arena, at + blank + 9, length - blank - 9);
+            VEC_PUSH(arena, *list, x);
         }
+        at += length + (at[length] == '\n');
     }
+}
+
+void examples_run(const Module *module, const char *path, const Options *options,
+                  ExampleReport *report, void *context) {
+    Arena *arena = arena_new();
+    ExampleList list = {0};
+    Unit *first = NULL, **end = &first;
+    for (int i = 0; i < module->decls.len; i++)
+        if (module->decls.at[i]->at.file == module->file && module->decls.at[i]->doc)
+            examples_find(arena, &list, module->decls.at[i]);
+    for (int i = 0; i < list.len; i++) {
+        example_make(list.at[i], module, path);
+        if (!list.at[i]->unit) continue;
+        *end = list.at[i]->unit;
+        end = &list.at[i]->unit->next;
+    }
+    BackOptions how;
+    Native native;
+    bool built = first && options_back(options, arena, EMIT_LIB, &how);
+    how.float_bytes = 8;
+    if (!options->level) how.level = 0; /* the bits are those of every level */
+    built = built && native_open(&native, arena, first, &how);
+    if (first && !built) diag_flush();
+    for (int i = 0; i < list.len; i++) {
+        Example *x = list.at[i];
+        if (x->unit) example_check(x, built ? &native : NULL);
+        if (built && x->unit && x->unit->next) native_next(&native);
+        report(x->def, x->text, x->fault, context);
+    }
+    if (built) native_close(&native);
+    arena_free(arena);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The examples of doc comments, for `gradus test`. Needs ast.h. Prints nothing itself. */
+ * The examples of doc comments, for `gradus test`. Needs driver.h. Prints nothing itself. */
 #ifndef GRADUS_EXAMPLE_H
 #define GRADUS_EXAMPLE_H
-#include "ast.h"
+#include "driver.h"
 /* `fault` is NULL where the example holds. */
 typedef void ExampleReport(const char *def, const char *text, const char *fault, void *context);
-/* Runs each line "Example: ..." of the doc comments of the module's own declarations. `path` is
- * the file's. */
-void examples_run(const Module *module, const char *path, ExampleReport *report, void *context);
+/* Runs each line "Example: ..." of the doc comments of the module's own declarations, interpreted
+ * and compiled. `path` is the file's. */
+void examples_run(const Module *module, const char *path, const Options *options,
+                  ExampleReport *report, void *context);
 #endif

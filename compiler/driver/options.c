@@ -30,8 +30,8 @@ static const Option option_table[] = {
      "processor to compile for: native (default), x86-64-v3, ..."},
     {0, "target", KIND_TEXT, "TRIPLE", FIELD(target), FOR_CODE,
      "machine to compile for (default: this one)"},
-    {'O', NULL, KIND_CHOICE, "0|1|2|3", FIELD(level), FOR_CODE,
-     "effort on speed (default: 2); never changes a result"},
+    {'O', NULL, KIND_CHOICE, "0|1|2|3", FIELD(level), FOR_CODE | FOR_TEST,
+     "effort on speed (default: 2; test: 0); never changes a result"},
     {0, "float", KIND_CHOICE, "32|64", FIELD(float_bits), FOR_CODE | FOR_CHECK,
      "bits of a number in the executable (default: 32)"},
     {0, "only", KIND_TEXT, "TRAIN", FIELD(only), FOR_UNIT,
@@ -236,7 +236,7 @@ bool options_back(const Options *options, Arena *arena, Emit emit, BackOptions *
         .float_bytes = options->float_bits && !strcmp(options->float_bits, "64") ? 8 : 4,
         .time = options->time,
     };
-    if (emit == EMIT_EXE) {
+    if (emit == EMIT_EXE || emit == EMIT_LIB) {
         back->runtime = runtime_find(arena);
         return back->runtime != NULL;
     }

@@ -99,7 +99,7 @@ int verb_test(Arena *arena, const Options *options) {
             point(&run, false, run.path, "reads without errors");
             break; /* errors are counted for the whole run */
         }
-        examples_run(work.module, run.path, example_report, &run);
+        examples_run(work.module, run.path, options, example_report, &run);
         for (int k = 0; k < work.module->tests.len; k++) {
             const Decl *test = work.module->tests.at[k];
             for (int n = 0; n < test->body.len; n++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A compiled unit in this process, for the test tools: opened as a shared object, its memory, its
+ * A compiled unit in this process, for tests: opened as a shared object, its memory, its
  * buffers and programs. Needs the compiler and the runtime's abi. Compares nothing. */
 #ifndef GRADUS_NATIVE_H
 #define GRADUS_NATIVE_H
@@ -17,6 +17,8 @@ typedef struct Native {
  * NULL, runtime. False where it could not be built or loaded; that is said. */
 bool native_open(Native *native, Arena *arena, Unit *unit, const BackOptions *how);
 void native_close(Native *native);
+/* From a unit to the one behind it, `unit->next`, which is in the same library. */
+void native_next(Native *native);
 /* All of memory NaN, so that what is read before it is written shows; constant fills in place. */
 void native_clear(Native *native);
 const GrProgram *native_program(const Native *native, const char *name); /* NULL where absent */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * For gradus-equal: how large the terms are that cancel in a value. Needs ir. */
+ * For comparisons: how large the terms are that cancel in a value. Needs ir. */
 #ifndef GRADUS_TERMS_H
 #define GRADUS_TERMS_H
 #include "ir.h"

@@ -37,13 +37,25 @@ static bool library_open(Native *n, Arena *arena, Unit *unit, const BackOptions 
     return n->model && n->model->abi == GR_ABI;
 }
 
-bool native_open(Native *n, Arena *arena, Unit *unit, const BackOptions *how) {
-    *n = (Native){.bytes = how->float_bytes};
-    if (!library_open(n, arena, unit, how)) return false;
+static void memory_make(Native *n) {
     n->mem = aligned_alloc(64, (size_t)(n->model->memory + 64) / 64 * 64);
     n->scratch = aligned_alloc(64, (size_t)(n->model->scratch + 64) / 64 * 64);
     if (!n->mem || !n->scratch) bug("no memory of %lld bytes", (long long)n->model->memory);
+}
+
+bool native_open(Native *n, Arena *arena, Unit *unit, const BackOptions *how) {
+    *n = (Native){.bytes = how->float_bytes};
+    if (!library_open(n, arena, unit, how)) return false;
+    memory_make(n);
     return true;
+}
+
+void native_next(Native *n) {
+    free(n->mem);
+    free(n->scratch);
+    n->model = n->model->next;
+    if (!n->model) bug("the library holds fewer units");
+    memory_make(n);
 }
 
 void native_close(Native *n) {
