@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifndef GRADUS_NO_GZIP
 #include <zlib.h>
+#endif
 
 enum { BUFFER = 1 << 20 };
 
@@ -120,6 +122,16 @@ bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *
     return true;
 }
 
+#ifdef GRADUS_NO_GZIP
+/* Built for a machine that zlib was missing for. */
+bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fault) {
+    if (*size < 2 || (*bytes)[0] != 0x1f || (*bytes)[1] != 0x8b) return true;
+    return fault_set(fault, GR_BAD_DATA,
+                     "%s: this executable was built without zlib and reads no gzip: unpack the "
+                     "file (gunzip)",
+                     name);
+}
+#else
 bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fault) {
     if (*size < 2 || (*bytes)[0] != 0x1f || (*bytes)[1] != 0x8b) return true;
     z_stream stream = {0};
@@ -171,6 +183,7 @@ bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fau
     *size = used;
     return true;
 }
+#endif
 
 bool io_make_folder(const char *path, Fault *fault) {
     if (!mkdir(path, 0777) || errno == EEXIST) return true;

@@ -253,6 +253,7 @@ cli() { . "$ROOT/tests/cli.sh"; }
 life() { . "$ROOT/tests/life.sh"; }
 house() { . "$ROOT/tests/house.sh"; }
 bits() { . "$ROOT/tests/bits.sh"; }
+target() { . "$ROOT/tests/target.sh"; }
 train() { . "$ROOT/tests/train.sh"; }
 
 "$kind" "$argument"

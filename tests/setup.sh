@@ -4,7 +4,8 @@
 # Needs root or sudo only where a package is missing. The one list of packages.
 set -eu
 build="gcc libc6-dev cmake ninja-build llvm-19-dev flex bison zlib1g-dev"
-tests="llvm-19-tools libcriterion-dev libmpfr-dev liblapacke-dev libjansson-dev librandom123-dev xz-utils"
+tests="llvm-19-tools libcriterion-dev libmpfr-dev liblapacke-dev libjansson-dev librandom123-dev xz-utils gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  qemu-user"
 
 case ${1:-build} in
 build) wanted=$build ;;

@@ -82,6 +82,39 @@ static bool has_avx512(const Target *target) {
            strcmp(target->cpu, "sapphirerapids") == 0 || strcmp(target->cpu, "icelake-server") == 0;
 }
 
+static void fma_function(LLVMContextRef context, LLVMModuleRef module) {
+    LLVMTypeRef number = LLVMFloatTypeInContext(context), three[] = {number, number, number};
+    LLVMTypeRef type = LLVMFunctionType(number, three, 3, false);
+    LLVMValueRef f = LLVMAddFunction(module, "probe", type), args[3];
+    LLVMGetParams(f, args);
+    LLVMBuilderRef builder = LLVMCreateBuilderInContext(context);
+    LLVMPositionBuilderAtEnd(builder, LLVMAppendBasicBlockInContext(context, f, ""));
+    LLVMValueRef fma = LLVMAddFunction(module, "llvm.fma.f32", type);
+    LLVMBuildRet(builder, LLVMBuildCall2(builder, type, fma, args, 3, ""));
+    LLVMDisposeBuilder(builder);
+}
+
+/* A machine without the instruction calls libm for each fused multiply-add: the same bits, slowly.
+ * LLVM's C interface tells no features of a processor: ask what code a function becomes. */
+static void warn_without_fma(const Target *target, LLVMContextRef context) {
+    LLVMModuleRef module = LLVMModuleCreateWithNameInContext("probe", context);
+    LLVMSetTarget(module, target->triple);
+    fma_function(context, module);
+    LLVMMemoryBufferRef code = NULL;
+    char *fault = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(target->machine, module, LLVMAssemblyFile, &fault,
+                                            &code))
+        bug("assembly: %s", fault);
+    if (strstr(LLVMGetBufferStart(code), "fmaf")) {
+        diag_warning((Span){0}, "W0701", "the processor '%s' has no fused multiply-add",
+                     target->cpu);
+        diag_help("each one is a call of libm: the same bits, many times slower; --cpu=x86-64-v3 "
+                  "or native has the instruction");
+    }
+    LLVMDisposeMemoryBuffer(code);
+    LLVMDisposeModule(module);
+}
+
 static PlanTarget plan_target(const Target *target, const BackOptions *options) {
     bool wide = has_avx512(target), arm = strncmp(target->triple, "aarch64", 7) == 0;
     return (PlanTarget){.float_bytes = options->float_bytes == 8 ? 8 : 4,
@@ -164,7 +197,11 @@ static bool run_command(char *const *argv) {
     int status;
     if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ)) {
         diag_error((Span){0}, "E0704", "cannot run the linker '%s': %s", argv[0], strerror(errno));
-        diag_help("install gcc (apt-get install gcc), or set CC to a C compiler");
+        if (strchr(argv[0], '-'))
+            diag_help("install the cross compiler (Debian's package gcc-%.*s, as root)",
+                      (int)strlen(argv[0]) - 4, argv[0]);
+        else
+            diag_help("install gcc (apt-get install gcc), or set CC to a C compiler");
         return false;
     }
     if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)) {
@@ -174,18 +211,19 @@ static bool run_command(char *const *argv) {
     return true;
 }
 
-/* cc is used as linker only: the object, the runtime, and static zlib and OpenMP. */
+/* cc is used as linker only: the object, the runtime, and static zlib and OpenMP. Another machine's
+ * is TRIPLE-gcc, and its runtime holds zlib already. */
 static bool link_output(Arena *arena, const BackOptions *options, const char *object,
                         const char *output, bool calls) {
     const char *cc = getenv("CC"), *extra = getenv("GRADUS_LDFLAGS");
-    if (!cc || !*cc)
-        cc = options->target && strncmp(options->target, "aarch64", 7) == 0
-                 ? "aarch64-linux-gnu-gcc"
-                 : "cc";
+    if (options->target)
+        cc = arena_printf(arena, "%s-gcc", options->target);
+    else if (!cc || !*cc)
+        cc = "cc";
     VEC(char *) argv = {0};
-    const char *exe[] = {"-Wl,--gc-sections", "-Wl,-s",       "-Wl,--as-needed", object,
-                         options->runtime,    "-l:libgomp.a", "-l:libz.a",       "-lm",
-                         "-pthread"};
+    const char *exe[] = {
+        "-Wl,--gc-sections", "-Wl,-s", "-Wl,--as-needed", object,     options->runtime,
+        "-l:libgomp.a",      "-lm",    "-pthread",        "-l:libz.a"};
     VEC_PUSH(arena, argv, (char *)(uintptr_t)cc);
     VEC_PUSH(arena, argv, "-o");
     VEC_PUSH(arena, argv, (char *)(uintptr_t)output);
@@ -195,7 +233,7 @@ static bool link_output(Arena *arena, const BackOptions *options, const char *ob
         VEC_PUSH(arena, argv, (char *)(uintptr_t)object);
         if (calls && options->runtime) VEC_PUSH(arena, argv, (char *)(uintptr_t)options->runtime);
     } else {
-        for (int i = 0; i < LENGTH(exe); i++)
+        for (int i = 0; i < LENGTH(exe) - (options->target != NULL); i++)
             VEC_PUSH(arena, argv, (char *)(uintptr_t)exe[i]);
     }
     char *flags = extra ? arena_printf(arena, "%s", extra) : NULL;
@@ -299,6 +337,7 @@ bool back_build(Unit *unit, const BackOptions *options) {
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(target.machine);
     LLVMSetModuleDataLayout(module, layout);
     LLVMDisposeTargetData(layout);
+    if (options->emit != EMIT_LLVM) warn_without_fma(&target, context);
     emit_units(arena, unit, true, &target, options, context, module);
     mark_functions(context, module, &target);
     clock = report(options, "emission", clock);

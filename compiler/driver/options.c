@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 typedef enum OptionKind { KIND_FLAG, KIND_TEXT, KIND_CHOICE } OptionKind;
@@ -201,10 +202,16 @@ void options_help(FILE *out, const Verb *verb) {
             "print the versions of gradus and LLVM, and the processor");
 }
 
-/* The runtime archive: $GRADUS_RUNTIME, beside the compiler, or where it is installed. */
-static const char *runtime_find(Arena *arena) {
-    const char *given = getenv("GRADUS_RUNTIME");
+/* The runtime archive: $GRADUS_RUNTIME, beside the compiler, or where it is installed. That of
+ * another machine has its triple in the name. */
+static const char *runtime_find(Arena *arena, const char *target) {
+    const char *name = "libgradus_runtime.a", *given = getenv("GRADUS_RUNTIME");
+    if (target) name = arena_printf(arena, "libgradus_runtime-%s.a", target);
     if (given && *given) {
+        const char *slash = strrchr(given, '/');
+        if (target)
+            given =
+                arena_printf(arena, "%.*s%s", slash ? (int)(slash - given) + 1 : 0, given, name);
         if (access(given, R_OK) == 0) return given;
         diag_error((Span){0}, "E0715", "$GRADUS_RUNTIME names '%s', which cannot be read", given);
         return NULL;
@@ -216,14 +223,27 @@ static const char *runtime_find(Arena *arena) {
         const char *folder = dirname(self);
         static const char *const places[] = {"", "/../lib/gradus"};
         for (int i = 0; i < LENGTH(places); i++) {
-            const char *path = arena_printf(arena, "%s%s/libgradus_runtime.a", folder, places[i]);
+            const char *path = arena_printf(arena, "%s%s/%s", folder, places[i], name);
             if (access(path, R_OK) == 0) return path;
         }
     }
-    diag_error((Span){0}, "E0715",
-               "libgradus_runtime.a is neither beside the compiler nor in ../lib/gradus");
-    diag_help("build the whole project, or set GRADUS_RUNTIME to the file's path");
+    diag_error((Span){0}, "E0715", "%s is neither beside the compiler nor in ../lib/gradus", name);
+    if (target)
+        diag_help("install %s-gcc and build the project again, or write an object with --emit=obj",
+                  target);
+    else
+        diag_help("build the whole project, or set GRADUS_RUNTIME to the file's path");
     return NULL;
+}
+
+/* A triple of this very machine is no other target. */
+static const char *other_target(const char *target) {
+    struct utsname here;
+    if (!target || uname(&here) != 0) return target;
+    size_t length = strlen(here.machine);
+    bool same = !strncmp(target, here.machine, length) && target[length] == '-' &&
+                strstr(target, "-linux-gnu");
+    return same ? NULL : target;
 }
 
 bool options_back(const Options *options, Arena *arena, Emit emit, BackOptions *back) {
@@ -231,13 +251,13 @@ bool options_back(const Options *options, Arena *arena, Emit emit, BackOptions *
         .emit = emit,
         .output = options->output,
         .cpu = options->cpu,
-        .target = options->target,
+        .target = other_target(options->target),
         .level = options->level ? options->level[0] - '0' : 2,
         .float_bytes = options->float_bits && !strcmp(options->float_bits, "64") ? 8 : 4,
         .time = options->time,
     };
     if (emit == EMIT_EXE || emit == EMIT_LIB) {
-        back->runtime = runtime_find(arena);
+        back->runtime = runtime_find(arena, back->target);
         return back->runtime != NULL;
     }
     return true;
