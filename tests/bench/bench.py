@@ -1,103 +1,180 @@
 # SPDX-License-Identifier: MIT
-"""Whole training steps of the same nets in PyTorch and in Gradus, turn by turn on one machine.
+"""Whole training steps of the nets in tests/bench/nets, by Gradus and by PyTorch in alternation on one machine.
 
-Run it by tests/bench/run.sh. Needs PyTorch; the executables are built by run.sh. Never part of CI:
-a time is a property of a machine and a minute. Data is resident on both sides: random batches here, MNIST
-there, where standardizing each batch is part of the step. Values do not change the work of a step.
+Run it by tests/bench/run.sh. Needs Python alone; PyTorch where it is to be compared. Never part of CI: a time is a
+property of a machine and a minute. Wall time is the median of the rounds' medians, its spread their range. On a machine
+that is shared the least time of a step and the CPU time of all threads say more; the ratio of each is PyTorch / Gradus.
 """
 import argparse
 import json
+import os
 import statistics
 import subprocess
-import time
+import sys
 
-import torch
-from torch import nn
+HERE = os.path.dirname(os.path.abspath(__file__))
 
-
-def lenet():
-    net = nn.Sequential(
-        nn.Conv2d(1, 20, 5), nn.BatchNorm2d(20), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5), nn.BatchNorm2d(50), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Dropout(0.5), nn.Linear(500, 10))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True)
-    return net, optimizer, (64, 1, 28, 28)
-
-
-def mlp():
-    net = nn.Sequential(
-        nn.Linear(784, 800), nn.ReLU(), nn.Dropout(0.5),
-        nn.Linear(800, 800), nn.ReLU(), nn.Dropout(0.5), nn.Linear(800, 10))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
-    return net, optimizer, (100, 784)
+# name: (file in nets/, words for bench, target ratio with one thread, with two)
+NETS = {
+    "tiny_sgd": ("tiny", ["--only=sgd_32"], 10, 10),
+    "tiny_adam": ("tiny", ["--only=adam_32"], 12, 12),
+    "bn_mlp": ("bn_mlp", [], 2.4, 4),
+    "mlp800": ("mlp800", [], 1.6, 2.5),
+    "lenet": ("lenet", [], 3.5, 3.5),
+    "convnet": ("convnet", [], 2, 2),
+    "sixconv": ("sixconv", [], 1.5, 1.4),
+    "resnet20": ("resnet20", [], 2.2, 2.2),
+    "stochastic": ("stochastic", [], 1.5, 1.2),
+    "lenet_one": ("lenet", ["--one"], 3, None),
+}
 
 
-NETS = {"lenet": lenet, "mlp": mlp}
+def fail(text):
+    raise SystemExit(f"bench: {text}")
+
+
+class Gradus:
+    def __init__(self, executable, words, threads):
+        self.words = [executable, "bench", f"--threads={threads}", *words]
+
+    def steps(self, count, more=()):
+        out = subprocess.run([*self.words, f"--steps={count}", *more], capture_output=True, text=True, check=False)
+        lines = [line for line in out.stdout.splitlines() if line.startswith("{")]
+        if out.returncode != 0 or not lines:
+            fail(f"{' '.join(self.words)} ended with {out.returncode}:\n{out.stdout}{out.stderr}")
+        return json.loads(lines[-1])
+
+    def close(self):
+        pass
 
 
 class Peer:
-    """One net in PyTorch with its batches in memory; time(n) gives the median of n steps in us."""
+    def __init__(self, python, name, threads):
+        env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
+        self.process = subprocess.Popen([python, os.path.join(HERE, "peers.py"), name, str(threads)], env=env,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.version = self.answer()["version"]
 
-    def __init__(self, name):
-        torch.manual_seed(1)
-        self.net, self.optimizer, shape = NETS[name]()
-        self.net.train()
-        self.loss = nn.CrossEntropyLoss()
-        self.x = [torch.randn(shape) for _ in range(8)]
-        self.t = [torch.randint(0, 10, (shape[0],)) for _ in range(8)]
+    def answer(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else fail(f"PyTorch ended with {self.process.wait()}")
 
-    def step(self, i):
-        self.optimizer.zero_grad()
-        loss = self.loss(self.net(self.x[i % 8]), self.t[i % 8])
-        loss.backward()
-        self.optimizer.step()
+    def steps(self, count):
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        return self.answer()
 
-    def time(self, steps):
-        for i in range(max(3, steps // 10)):
-            self.step(i)
-        times = []
-        for i in range(steps):
-            start = time.perf_counter()
-            self.step(i)
-            times.append(1e6 * (time.perf_counter() - start))
-        return statistics.median(times)
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def gradus(executable, steps, threads):
-    words = [executable, "bench", f"--steps={steps}", f"--threads={threads}"]
-    out = subprocess.run(words, capture_output=True, text=True, check=False)
-    lines = [line for line in out.stdout.splitlines() if line.startswith("{")]
-    if out.returncode != 0 or not lines:
-        raise SystemExit(f"{' '.join(words)} ended with {out.returncode}:\n{out.stdout}{out.stderr}")
-    return json.loads(lines[-1])["median_us"]
+def measure(sides, seconds, rounds):
+    """Turn by turn: each side takes `seconds` in all, cut in rounds. A list of results for each side."""
+    counts = []
+    for side in sides:
+        first = side.steps(3)["median_us"]
+        counts.append(max(3, min(100000, int(1e6 * seconds / rounds / first))))
+    results = [[] for _ in sides]
+    for _ in range(rounds):
+        for side, count, result in zip(sides, counts, results):
+            result.append(side.steps(count))
+    return results
 
 
-def spread(values):
+def middle(results, key):
+    return statistics.median(r[key] for r in results)
+
+
+def spread(results):
+    values = [r["median_us"] for r in results]
     return 100 * (max(values) - min(values)) / statistics.median(values)
 
 
+def number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def cells_of(name, threads, ours, theirs, peak):
+    target = NETS[name][1 + threads] if threads < 3 else None
+    wall, cpu = middle(ours, "median_us"), middle(ours, "cpu_us")
+    least = min(r["min_us"] for r in ours)
+    rate = ours[0]["flops"] / wall / 1e3
+    cells = [name, str(ours[0]["batch"]), str(threads), number(wall), f"{spread(ours):.0f}%", number(least), number(cpu),
+             f"{rate:.0f}", f"{100 * rate / peak:.0f}%" if peak else "",
+             f"{max(r['resident_kib'] for r in ours) / 1024:.0f}"]
+    if theirs:
+        their_wall, their_cpu = middle(theirs, "median_us"), middle(theirs, "cpu_us")
+        their_least = min(r["min_us"] for r in theirs)
+        cells += [number(their_wall), f"{spread(theirs):.0f}%", number(their_least), number(their_cpu),
+                  f"{max(r['resident_kib'] for r in theirs) / 1024:.0f}", f"{their_wall / wall:.2f}",
+                  f"{their_least / least:.2f}", f"{their_cpu / cpu:.2f}", f"{target:g}" if target else ""]
+    return cells
+
+
+OURS = ["net", "batch", "threads", "Gradus us", "spread", "least", "CPU us", "GFLOP/s", "of peak", "MiB"]
+THEIRS = ["PyTorch us", "spread", "least", "CPU us", "MiB", "ratio", "of least", "of CPU", "target"]
+
+
+def table(rows, markdown):
+    width = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for i, row in enumerate(rows):
+        line = [row[0].ljust(width[0])] + [cell.rjust(w) for cell, w in zip(row[1:], width[1:])]
+        print("| " + " | ".join(line) + " |" if markdown else "  ".join(line))
+        if markdown and i == 0:
+            print("|" + "|".join("-" * (w + 1) + ("-" if k == 0 else ":") for k, w in enumerate(width)) + "|")
+
+
+def choices(text, names, what):
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in names:
+            fail(f"{what} '{name}': one of {', '.join(names)}")
+    return chosen
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100, help="steps in one turn")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
-    parser.add_argument("--threads", default="1,2", help="numbers of threads, e.g. 1,2")
-    parser.add_argument("nets", nargs="+", metavar="NAME=EXECUTABLE", help=", ".join(NETS))
+    parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("--nets", default=",".join(NETS), help=f"some of {', '.join(NETS)}")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads (default 1,2)")
+    parser.add_argument("--seconds", type=float, default=3, help="for each side, net and number of threads (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side (default 5)")
+    parser.add_argument("--alone", action="store_true", help="Gradus alone")
+    parser.add_argument("--markdown", action="store_true", help="a table for a document")
+    parser.add_argument("--gradus", default="build/gradus", help="the compiler (default build/gradus)")
+    parser.add_argument("--work", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--python", default="/usr/bin/python3", help="one that has PyTorch")
     options = parser.parse_args()
-    print(f"PyTorch {torch.__version__}; {options.rounds} rounds of {options.steps} steps; us per training step")
-    print(f"{'net':8} {'threads':>7} {'PyTorch':>10} {'spread':>7} {'Gradus':>10} {'spread':>7} {'PyTorch/Gradus':>15}")
-    for word in options.nets:
-        name, _, executable = word.partition("=")
-        if name not in NETS or not executable:
-            parser.error(f"{word}: NAME=EXECUTABLE, NAME one of {', '.join(NETS)}")
-        for threads in map(int, options.threads.split(",")):
-            torch.set_num_threads(threads)
-            peer, theirs, ours = Peer(name), [], []
-            for _ in range(options.rounds):
-                theirs.append(peer.time(options.steps))
-                ours.append(gradus(executable, options.steps, threads))
-            ratio = statistics.median(theirs) / statistics.median(ours)
-            print(f"{name:8} {threads:7} {statistics.median(theirs):10.0f} {spread(theirs):6.0f}% "
-                  f"{statistics.median(ours):10.0f} {spread(ours):6.0f}% {ratio:15.2f}", flush=True)
+    nets = choices(options.nets, NETS, "net")
+    threads = [int(t) for t in options.threads.split(",")]
+    peers = not options.alone and subprocess.run([options.python, "-c", "import torch"], capture_output=True,
+                                                 check=False).returncode == 0
+    if not peers and not options.alone:
+        print("PyTorch is missing, Gradus is measured alone; to compare: apt-get install python3-torch libopenblas0")
+    for file in dict.fromkeys(NETS[name][0] for name in nets):
+        subprocess.run([options.gradus, "build", "-O3", os.path.join(HERE, "nets", file + ".gr"), "-o",
+                        os.path.join(options.work, file)], check=True)
+    if os.getloadavg()[0] > 0.5:
+        print(f"this machine is not quiet: a load of {os.getloadavg()[0]:.1f} before the first measurement")
+    rows, notes = [OURS + THEIRS if peers else OURS], []
+    for name in nets:
+        file, words = NETS[name][:2]
+        for count in threads:
+            sides = [Gradus(os.path.join(options.work, file), words, count)]
+            peak = sides[0].steps(1, ["--profile"]).get("peak_gflops")
+            if peers:
+                sides.append(Peer(options.python, name, count))
+            results = measure(sides, options.seconds, options.rounds)
+            rows.append(cells_of(name, count, results[0], results[1] if peers else None, peak))
+            if peers:
+                notes.append(f"{name} with {count}: {results[1][0]['order']}")
+                version = sides[1].version
+            for side in sides:
+                side.close()
+            print("  ".join(rows[-1]), file=sys.stderr, flush=True)
+    table(rows, options.markdown)
+    if peers:
+        print(f"PyTorch {version}; order of memory: {'; '.join(notes)}")
 
 
 if __name__ == "__main__":
