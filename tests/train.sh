@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # An example is built and trained, and reaches the bound that tests/examples.txt states. Part of job.sh ($1: a model file).
-# Needs job.sh's functions and $own. Data that is not there skips the example, visibly.
+# Needs job.sh's functions and $own. Data that is not there skips the example, visibly. All trainings of a lecture example
+# leave the same weights on 1, 2 and 3 threads.
 row=$(awk -v file="$1" '$1 == file' tests/examples.txt)
 metric=$(echo "$row" | awk '{print $2}')
 bound=$(echo "$row" | awk '{print $3}')
@@ -25,4 +26,11 @@ else
         awk -v reached="$reached" -v bound="$bound" 'BEGIN {exit !(reached != "" && reached + 0 <= bound + 0)}'
         verdict $? "train: $1 reaches $metric $reached <= $bound" "$own/log"
     fi
+    lecture=$(echo "$1" | grep '^examples/lecture/')
+    for threads in ${lecture:+1 2 3}; do
+        mkdir -p "$own/threads$threads"
+        $limit "$own/model" train --epochs=2 --threads="$threads" --out="$own/threads$threads" -q >"$own/log" 2>&1
+        [ $? -eq 0 ] && ls "$own/threads$threads"/*.safetensors >"$own/log" 2>&1 && diff -r "$own/threads1" "$own/threads$threads" >"$own/log" 2>&1
+        verdict $? "bits: $1 on $threads threads" "$own/log"
+    done
 fi
