@@ -165,18 +165,37 @@ equal() {
     verdict $? "equal: $1" "$own/log"
 }
 
+# What a training of a file leaves in the states of its optimizer.
+states() { # file, training
+    "$gradus" build "$1" --only="$2" --float=64 -o "$own/model" >"$own/log" 2>&1 &&
+        $limit "$own/model" train -v --out="$own" >"$own/log" 2>&1
+}
+
+# Products with second derivatives against exact ones and differences, and what the methods that are made of them take.
+second() {
+    for name in product twice; do
+        states "$1" $name
+        awk '/optimizer.apart = / {apart = $3} /optimizer.most = / {most = $3} END {exit !(most > 1 && apart < 1e-4 * most)}' "$own/log"
+        verdict $? "second: $1, $name" "$own/log"
+    done
+    for row in valley_gauss_newton:12 valley_marquardt:17; do
+        states examples/lecture/09-optimizers/curvature.gr ${row%:*}
+        taken=$(sed -n 's/.*updates = //p' "$own/log")
+        grep -q '^stopped by its rule' "$own/log" && [ "${taken:-99}" -le "${row#*:}" ]
+        verdict $? "second: ${row%:*} takes $taken updates" "$own/log"
+    done
+}
+
 # Updates that each training of the bowl takes, within a tenth of what exact arithmetic gives.
 counts() {
     for row in descent:2948 heavy_ball:187 look_ahead:142 conjugate_directions:43; do
         name=${row%:*} wanted=${row#*:}
-        "$gradus" build "$1" --only="$name" --float=64 -o "$own/model" >"$own/log" 2>&1 &&
-            $limit "$own/model" train -v --out="$own" >"$own/log" 2>&1
+        states "$1" "$name"
         taken=$(awk '/^stopped by its rule/ {n = $NF} /updates = / {n = $NF} END {print n}' "$own/log")
         awk -v taken="$taken" -v wanted="$wanted" 'BEGIN {exit !(taken >= 0.9 * wanted && taken <= 1.1 * wanted)}'
         verdict $? "counts: $name takes $taken updates, about $wanted" "$own/log"
     done
-    "$gradus" build "$1" --only=curvature --float=64 -o "$own/model" >"$own/log" 2>&1 &&
-        $limit "$own/model" train -v --out="$own" >"$own/log" 2>&1
+    states "$1" curvature
     value=$(sed -n 's/.*optimizer.value = //p' "$own/log")
     awk -v value="$value" 'BEGIN {exit !(value > 999.999 && value < 1000.001)}'
     verdict $? "counts: the largest curvature is $value, about 1000" "$own/log"

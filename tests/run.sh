@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts parity examples check cli life promise bits target fuzz train llvm bench house
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise bits target fuzz train llvm bench house
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -62,6 +62,7 @@ jobs() {
     for file in tests/errors/data/*/; do [ ! -f "$file/expect" ] || echo "data $file"; done
     for file in tests/parity/*.txt; do [ ! -f "$file" ] || echo "parity $file"; done
     echo "counts examples/lecture/09-optimizers/bowl.gr"
+    echo "second tests/second.gr"
     echo "promise all"
     echo "cli all"
     echo "life all"

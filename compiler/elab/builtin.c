@@ -54,7 +54,7 @@ static bool planned(const char *name) {
 
 bool builtin_known(Name name) {
     return name && (draw_of(name) >= 0 || op_of(name) >= 0 || tensor_call_known(name) ||
-                    planned(name));
+                    gradient_known(name) || planned(name));
 }
 
 bool builtin_draws(Name name) {
@@ -109,6 +109,10 @@ static Value *draw_call(Elab *e, int draw, Value **args, int n, Span at) {
 }
 
 Value *builtin_call(Elab *e, Name name, Value **args, int n, Span at) {
+    if (gradient_known(name)) {
+        fail(e, at, "E0333", "`gradient` is called with a value and what it is derived by");
+        return value_error(e);
+    }
     if (planned(name)) {
         fail(e, at, "E0591", "`%s` is called with what it looks at, in `order` and in `when`", name);
         return value_error(e);

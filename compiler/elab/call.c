@@ -309,6 +309,7 @@ Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable) {
     Value *local = name ? find_value(e, name) : NULL;
     if (local) return call_local(e, x, local);
     if (order_function(name) && !map_has(&e->module->defs, name)) return order_call(e, x);
+    if (name && gradient_known(name)) return gradient_call(e, x);
     Value *base = name && strcmp(name, "none") ? eval(e, x->base) : value_error(e);
     if (base->kind != VAL_DEF) {
         if (!name || base->kind != VAL_ERROR)

@@ -296,6 +296,9 @@ Value *reduce_data(Elab *e, const Expr *expr, Reduce reduce, const Scalar *body,
 /* Functions of whole tensors (calls.def), at fit time and in initializers. */
 bool tensor_call_known(Name name);
 Value *tensor_call(Elab *e, Name name, Value **args, int n, Span at);
+/* gradient.c: `gradient(e, x)` */
+bool gradient_known(Name name);
+Value *gradient_call(Elab *e, const Expr *x);
 double reduce_identity(Reduce reduce);
 uint32_t reduced_dims(const Elab *e, int first);
 int free_dims(const Scalar *s, uint32_t reduced, int *dims);

@@ -36,6 +36,7 @@ static void look_node(Reads *r, Node *node) {
         if (fit && fit->level + 1 > r->level) r->level = fit->level + 1;
     }
     if (node->body) look_at(r, node->body);
+    if (node->kind == NODE_GRAD) look_node(r, node->of);
     for (int i = 0; node->kind == NODE_CALL && i < call_info[node->call].operands; i++)
         look_node(r, node->operand[i]);
 }

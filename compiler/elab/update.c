@@ -99,7 +99,7 @@ static PartList parts_of(Elab *e, const char *key) {
     Scope *outer = e->scope;
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.shared = true;
-    e->scope = scope_new(e, NULL, NULL, NULL);
+    e->scope = train_scope(e); /* `gauss_newton(y)` looks at an output */
     e->frame = &frame;
     run_where(e, s);
     part_add(e, &parts, s->value, name_of(key));
@@ -250,7 +250,7 @@ typedef struct LookFor {
 
 static void look_for(const Scalar *read, void *context) {
     LookFor *look = context;
-    look->input = look->input || read->node->kind == NODE_INPUT;
+    look->input = look->input || read->node->kind == NODE_INPUT || read->node->kind == NODE_GRAD;
     if (!read->node->body || map_has(&look->seen, read->node)) return;
     map_put(&look->seen, read->node, NULL);
     sc_reads(read->node->body, look_for, look);
@@ -260,7 +260,7 @@ static void look_for(const Scalar *read, void *context) {
 static Node *place_of(Elab *e, const Value *v, ParamRec *rec, Span at) {
     Node *node = v && v->kind != VAL_ERROR ? update_fits(e, v, rec->leaf, at) : NULL;
     if (node) node = weights_resolve(e, node);
-    LookFor look = {.input = node && node->kind == NODE_INPUT};
+    LookFor look = {.input = node && (node->kind == NODE_INPUT || node->kind == NODE_GRAD)};
     map_init(&look.seen, e->arena);
     if (node && node->body) sc_reads(node->body, look_for, &look);
     bool blind = look.input;

@@ -117,6 +117,8 @@ Node *weights_resolve(Elab *e, Node *node) {
         made = resolve_comp(e, node);
     } else if (node->kind == NODE_CALL) {
         made = resolve_call(e, node);
+    } else if (node->kind == NODE_GRAD) {
+        made = graph_grad(e->g, weights_resolve(e, node->of), weights_resolve(e, node->wrt));
     } else if (node->kind == NODE_SCAN)
         refuse_scan(e, node);
     map_put(&e->weights_done, node, made);

@@ -49,6 +49,7 @@ static const struct {
     {"normal", FUNCTION},
     {"bernoulli", FUNCTION},
     {"eigh", FUNCTION},
+    {"gradient", FUNCTION},
     {"qr", FUNCTION},
     {"rank", SOFT},
     {"quantile", SOFT},
