@@ -178,6 +178,11 @@ second() {
         awk '/optimizer.apart = / {apart = $3} /optimizer.most = / {most = $3} END {exit !(most > 1 && apart < 1e-4 * most)}' "$own/log"
         verdict $? "second: $1, $name" "$own/log"
     done
+    "$gradus" build examples/lecture/07-batchnorm/whitening.gr --only=whitening -o "$own/model" >"$own/log" 2>&1 &&
+        $limit "$own/model" train --epochs=1 --watch --log="$own/steps" --out="$own" >"$own/log" 2>&1
+    far=$(sed -n '2s/.*"from_white.white1.whiten_layer1":\([0-9.e-]*\).*/\1/p' "$own/steps")
+    awk -v far="$far" 'BEGIN {exit !(far != "" && far < 1e-3)}'
+    verdict $? "second: a whitened layer's covariance is I within ${far:-?}" "$own/log"
     for row in valley_gauss_newton:12 valley_marquardt:17; do
         states examples/lecture/09-optimizers/curvature.gr ${row%:*}
         taken=$(sed -n 's/.*updates = //p' "$own/log")
