@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 3, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 4, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -14,6 +14,18 @@ enum { GR_ABI = 3, GR_LANES = 16, GR_MAX_RANK = 8 };
  * `units`, a SERIAL phase runs once, (0, 1), on one thread. Between phases: a barrier. */
 typedef void GrPhaseFn(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to);
 typedef enum GrPhaseKind { GR_SERIAL, GR_BLOCKS, GR_UNITS } GrPhaseKind;
+/* What there is to do: operations on numbers and bytes of memory touched, of one run and besides of
+ * each example. */
+typedef struct GrWork { double flops, flops_each, bytes, bytes_each; } GrWork;
+/* A part of a phase, for `bench --profile`: a phase is its kernels one after the other (BLOCKS: for
+ * each block u called with (u, to)), those of a recurrence step by step, each with (from, step). */
+typedef struct GrKernel {
+    GrPhaseFn *fn;
+    const char *name;
+    int32_t group;     /* of equal number and next to each other: one recurrence; -1: none */
+    int64_t steps;     /* of the recurrence; negative: from the last one down */
+    GrWork work;
+} GrKernel;
 typedef struct GrPhase {
     GrPhaseFn *fn;
     const char *name;  /* for --profile and dumps */
@@ -22,6 +34,9 @@ typedef struct GrPhase {
     int64_t grain;     /* UNITS: a thread's range starts at a multiple of this */
     double flops;      /* BLOCKS: for one block; else for the phase with a full batch */
     double bytes;      /* the same for memory touched */
+    GrWork work;
+    const GrKernel *kernels;
+    int32_t nkernels;
 } GrPhase;
 
 /* A named buffer in mem. Shared: row-major elements. Per example: [block][element][16 lanes]. */

@@ -3,6 +3,7 @@
  * already in memory. Needs run.h. One line of JSON on stdout; writes no file. */
 #define _GNU_SOURCE
 #include "philox.h"
+#include "profile.h"
 #include "run.h"
 #include <inttypes.h>
 #include <math.h>
@@ -22,7 +23,8 @@ typedef struct Bench {
     char *start;    /* weights and states after the warm-up */
     int64_t live; /* examples of a step */
     int64_t step;
-    double cpu; /* seconds of all threads, in the steps that were timed */
+    double cpu;    /* seconds of all threads, in the steps that were timed */
+    long resident; /* KiB at most, then */
 } Bench;
 
 static size_t input_bytes(const Bench *bench, int i) {
@@ -118,29 +120,15 @@ static void run_steps(Bench *bench, int64_t steps, double *times) {
         for (int64_t end = i + AGAIN < steps ? i + AGAIN : steps; i < end; i++) {
             double time = one_step(bench);
             if (times) times[i] = time;
+            if (bench->run->team->profile) profile_step_done(bench->run->team->profile);
         }
-        bench->cpu += cpu_now() - cpu;
+        if (times) bench->cpu += cpu_now() - cpu;
     }
 }
 
 static int compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
-}
-
-static void print_profile(const Bench *bench, const double *profile, int64_t steps) {
-    double total = 0;
-    for (int i = 0; i < bench->program->nphases; i++)
-        total += profile[i];
-    fprintf(stderr, "%10s %6s %9s  phase\n", "us a step", "share", "GFLOP/s");
-    for (int i = 0; i < bench->program->nphases; i++) {
-        const GrPhase *phase = &bench->program->phases[i];
-        double flops = phase->kind == GR_BLOCKS
-                           ? phase->flops * (double)batch_blocks(bench->live)
-                           : phase->flops;
-        fprintf(stderr, "%10.1f %5.1f%% %9.1f  %s\n", profile[i] / (double)steps * 1e6,
-                100 * profile[i] / total, flops * (double)steps / profile[i] * 1e-9, phase->name);
-    }
 }
 
 /* At a part of the sorted times, between two of them where it falls there. */
@@ -150,24 +138,41 @@ static double quantile(const double *times, int64_t count, double part) {
     return times[low] + (at - (double)low) * (times[high] - times[low]);
 }
 
-static void print_result(const Bench *bench, double *times, int64_t steps) {
+static void print_result(const Bench *bench, double *times, int64_t steps, const Machine *machine) {
     static const struct {
         const char *name;
         double part;
     } rows[] = {{"median", 0.5}, {"min", 0}, {"q1", 0.25}, {"q3", 0.75}, {"max", 1}};
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     qsort(times, (size_t)steps, sizeof *times, compare);
     putchar('{');
     for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++)
         printf("\"%s_us\":%.3f,", rows[i].name, 1e6 * quantile(times, steps, rows[i].part));
-    double flops = bench->program->flops;
-    if (bench->run->options->one) /* of the blocks that ran */
-        flops *= GR_LANES * (double)batch_blocks(bench->live) / bench->program->batch;
+    double flops = 0;
+    for (int i = 0; i < bench->program->nphases; i++) {
+        const GrWork *work = &bench->program->phases[i].work;
+        flops += work->flops + work->flops_each * (double)bench->live;
+    }
     printf("\"cpu_us\":%.3f,\"steps\":%" PRId64 ",\"batch\":%" PRId64
-           ",\"threads\":%d,\"flops\":%.0f,\"resident_kib\":%ld}\n",
+           ",\"threads\":%d,\"flops\":%.0f,\"resident_kib\":%ld",
            1e6 * bench->cpu / (double)steps, steps, bench->live, bench->run->team->threads, flops,
-           usage.ru_maxrss);
+           bench->resident);
+    if (machine)
+        printf(",\"peak_gflops\":%.3f,\"read_gbs\":%.3f,\"update_gbs\":%.3f", machine->best,
+               machine->read, machine->update);
+    puts("}");
+}
+
+static void profile_steps(Bench *bench, double *times, int64_t steps) {
+    Team *team = bench->run->team;
+    Machine machine;
+    team->profile = profile_new(bench->program, team->threads);
+    run_steps(bench, steps, NULL);
+    struct Profile *profile = team->profile;
+    team->profile = NULL;
+    machine_measure(team, bench->run->model->float_bytes, &machine);
+    profile_print(stderr, profile, bench->live, &machine);
+    profile_free(profile);
+    print_result(bench, times, steps, &machine);
 }
 
 static bool choose_program(Bench *bench, Fault *fault) {
@@ -194,19 +199,17 @@ static bool bench_steps(Bench *bench, Fault *fault) {
     for (int i = 1; i < WARM_UP; i++)
         one_step(bench);
     double *times = io_alloc((size_t)steps, sizeof *times);
-    double *profile = io_alloc((size_t)bench->program->nphases, sizeof *profile);
     bench->start = io_alloc((size_t)run->model->persistent, 1);
     memcpy(bench->start, run->mem, (size_t)run->model->persistent);
     run_steps(bench, steps, times);
-    print_result(bench, times, steps);
-    if (run->options->profile) {
-        run->team->profile = profile;
-        run_steps(bench, steps, NULL);
-        run->team->profile = NULL;
-        print_profile(bench, profile, steps);
-    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    bench->resident = usage.ru_maxrss;
+    if (run->options->profile)
+        profile_steps(bench, times, steps);
+    else
+        print_result(bench, times, steps, NULL);
     free(times);
-    free(profile);
     return true;
 }
 

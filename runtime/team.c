@@ -4,6 +4,7 @@
  * stay, so that the bits are those of the language. */
 #define _GNU_SOURCE
 #include "team.h"
+#include "profile.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,14 +30,19 @@ static bool phase_is_split(const GrPhase *phase, int64_t blocks) {
            phase_work(phase, blocks) >= phase_least;
 }
 
-static void run_range(const GrPhase *phase, const TeamWork *work, char *scratch, int thread,
+static void run_range(const Team *team, int number, const TeamWork *work, int thread,
                       int threads) {
+    const GrPhase *phase = &work->program->phases[number];
     int64_t units = phase_units(phase, work->blocks);
     int64_t grain = phase->kind == GR_UNITS && phase->grain > 1 ? phase->grain : 1;
     int64_t grains = (units + grain - 1) / grain;
     int64_t from = grains * thread / threads * grain, to = grains * (thread + 1) / threads * grain;
     if (to > units) to = units;
-    if (from < to) phase->fn(work->mem, scratch, work->blocks, from, to);
+    if (from >= to) return;
+    if (team->profile)
+        profile_range(team->profile, number, work, team->scratch[thread], thread, from, to);
+    else
+        phase->fn(work->mem, team->scratch[thread], work->blocks, from, to);
 }
 
 /* All of it on the calling thread. */
@@ -44,8 +50,8 @@ static void run_alone(Team *team, const TeamWork *work) {
     if (work->prepare) work->prepare(work->context, 0, work->prepare_units);
     for (int i = 0; work->program && i < work->program->nphases; i++) {
         double start = team->profile ? io_now() : 0;
-        run_range(&work->program->phases[i], work, team->scratch[0], 0, 1);
-        if (team->profile) team->profile[i] += io_now() - start;
+        run_range(team, i, work, 0, 1);
+        if (team->profile) profile_wall(team->profile, i, io_now() - start);
     }
 }
 
@@ -54,7 +60,7 @@ static void run_alone(Team *team, const TeamWork *work) {
  * so all is copied first. */
 static void run_share(Team *team, int thread) {
     const TeamWork work = *team->work;
-    double *profile = team->profile;
+    struct Profile *profile = team->profile;
     int threads = team->threads, phases = work.program ? work.program->nphases : 0;
     bool split_before = false;
     if (work.prepare) {
@@ -69,13 +75,13 @@ static void run_share(Team *team, int thread) {
         if (split_before || (split && i)) barrier_wait(&team->barrier);
         double start = profile && !thread ? io_now() : 0;
         if (split)
-            run_range(phase, &work, team->scratch[thread], thread, threads);
+            run_range(team, i, &work, thread, threads);
         else if (!thread)
-            run_range(phase, &work, team->scratch[0], 0, 1);
+            run_range(team, i, &work, 0, 1);
         split_before = split;
         if (profile) {
             barrier_wait(&team->barrier);
-            if (!thread) profile[i] += io_now() - start;
+            if (!thread) profile_wall(profile, i, io_now() - start);
             split_before = true;
         }
     }

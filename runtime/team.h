@@ -10,7 +10,7 @@
 typedef struct Team {
     int threads;
     char **scratch;  /* each thread's own */
-    double *profile; /* seconds by phase, added to where not NULL */
+    struct Profile *profile; /* of the program that runs; NULL: nobody asks */
     const struct TeamWork *work;
     bool quit;
     Barrier barrier;

@@ -80,23 +80,20 @@ static LLVMValueRef buffer_row(Emitter *e, const char *name, const Buffer *buffe
     return row_value(e, &row);
 }
 
-static double kernel_flops(const Kernel *kernel, int64_t examples) {
-    double flops = 0;
-    for (int i = 0; i < kernel->reductions.len; i++) {
-        const Node *node = kernel->reductions.at[i];
-        double each = 2.0 * (double)node_count(node) * (double)node_terms(node);
-        flops += each * (double)(node->per_example || node->over_batch ? examples : 1);
-    }
-    for (int i = 0; i < kernel->maps.len; i++)
-        flops +=
-            (double)node_count(kernel->maps.at[i]) * (double)(kernel->per_example ? examples : 1);
-    return flops;
+/* GrWork */
+static LLVMValueRef work_row(Emitter *e, const PlanWork *work) {
+    Row row = {.n = 0};
+    put_f64(e, &row, work->flops);
+    put_f64(e, &row, work->flops_each);
+    put_f64(e, &row, work->bytes);
+    put_f64(e, &row, work->bytes_each);
+    return row_value(e, &row);
 }
 
-static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number) {
+static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number,
+                               LLVMValueRef *kernels) {
     const char *program = e->program->program->name;
     int n = phase->kernels.len;
-    LLVMValueRef *kernels = NEW_ARRAY(e->arena, LLVMValueRef, n);
     for (int k = 0; k < n; k++) {
         Kernel *kernel = phase->kernels.at[k];
         kernels[k] =
@@ -146,24 +143,43 @@ typedef struct PhaseRows {
     double flops;
 } PhaseRows;
 
+static void put_kernels(Emitter *e, Row *row, const PlanPhase *phase, LLVMValueRef *functions) {
+    ValueList rows = {0};
+    const ScanGroup *before = NULL;
+    for (int k = 0, group = -1; k < phase->kernels.len; k++) {
+        const Kernel *kernel = phase->kernels.at[k];
+        if (kernel->group && kernel->group != before) group++;
+        before = kernel->group;
+        Row one = {.n = 0};
+        put(&one, functions[k]);
+        put_text(e, &one, kernel->name);
+        put_i32(e, &one, kernel->group ? group : -1);
+        put_i64(e, &one, kernel->group ? kernel->group->extent * kernel->group->direction : 0);
+        put(&one, work_row(e, &kernel->work));
+        VEC_PUSH(e->arena, rows, row_value(e, &one));
+    }
+    put_array(e, row, &rows, "kernels");
+}
+
 static double put_phases(Emitter *e, Row *row) {
     ValueList rows = {0};
     double all = 0;
     for (int p = 0; p < e->program->phases.len; p++) {
         const PlanPhase *phase = &e->program->phases.at[p];
-        bool blocks = phase->kind == KERNEL_BLOCKS;
-        double flops = 0;
-        for (int k = 0; k < phase->kernels.len; k++)
-            flops += kernel_flops(phase->kernels.at[k], blocks ? LANES : e->program->batch);
-        all += blocks ? flops * e->program->batch / (double)LANES : flops;
+        const PlanWork *work = &phase->work;
+        int examples = phase->kind == KERNEL_BLOCKS ? LANES : e->program->batch;
+        all += work->flops + work->flops_each * e->program->batch;
+        LLVMValueRef *kernels = NEW_ARRAY(e->arena, LLVMValueRef, phase->kernels.len);
         Row one = {.n = 0};
-        put(&one, emit_phase(e, phase, p));
+        put(&one, emit_phase(e, phase, p, kernels));
         put_text(e, &one, arena_printf(e->arena, "%s.phase%d", e->program->program->name, p));
         put_i32(e, &one, phase_kind[phase->kind]);
         put_i64(e, &one, phase->kind == KERNEL_UNITS ? SHARES : 1);
         put_i64(e, &one, 1);
-        put_f64(e, &one, flops);
-        put_f64(e, &one, 0);
+        put_f64(e, &one, work->flops + work->flops_each * examples);
+        put_f64(e, &one, work->bytes + work->bytes_each * examples);
+        put(&one, work_row(e, work));
+        put_kernels(e, &one, phase, kernels);
         VEC_PUSH(e->arena, rows, row_value(e, &one));
     }
     put_array(e, row, &rows, "phases");

@@ -82,6 +82,7 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
         plan_tile(plan, program, program->kernels.at[k]);
     plan_schedule(plan, program);
     plan_memory(plan, program);
+    plan_work(plan, program);
     return program;
 }
 

@@ -17,6 +17,11 @@ typedef struct PlanTarget {
 
 typedef struct Kernel Kernel;
 
+/* Operations on numbers and bytes of memory touched: of one run, and besides of each example. */
+typedef struct PlanWork {
+    double flops, flops_each, bytes, bytes_each;
+} PlanWork;
+
 /* Where a value lies. Shared: row-major. Per example: [block][element][16]; transposed:
  * [block][16][padded elements]. In `scratch` (one block, of the running thread) or in mem. */
 typedef struct Buffer {
@@ -60,13 +65,15 @@ struct Kernel {
     int split;          /* UNITS: axis that is divided among threads; -1: none */
     int phase;
     const ScanGroup *group; /* part of a recurrence: runs one step of dimension 0 at a time; or NULL */
-    double flops;        /* with a full batch; BLOCKS: of one block */
+    const char *name;       /* for people */
+    PlanWork work;
     VEC(Kernel *) after; /* kernels that must have run */
 };
 
 typedef struct PlanPhase {
     KernelKind kind;
     VEC(Kernel *) kernels;
+    PlanWork work;
 } PlanPhase;
 
 typedef struct ProgramPlan {
@@ -116,6 +123,7 @@ void plan_carry(Plan *plan, ProgramPlan *program);    /* carriers, transposes, t
 void plan_schedule(Plan *plan, ProgramPlan *program); /* kernels to phases */
 void plan_memory(Plan *plan, ProgramPlan *program);   /* buffers and their places */
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel);
+void plan_work(const Plan *plan, ProgramPlan *program); /* names and work of kernels and phases */
 /* Linear element number of a read of `node`, as coefficient of `dim`; false where it is not affine.
  */
 bool plan_stride(const Scalar *read, int dim, int64_t *stride);

@@ -8,6 +8,7 @@ that is shared the least time of a step and the CPU time of all threads say more
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -147,8 +148,8 @@ def main():
     options = parser.parse_args()
     nets = choices(options.nets, NETS, "net")
     threads = [int(t) for t in options.threads.split(",")]
-    peers = not options.alone and subprocess.run([options.python, "-c", "import torch"], capture_output=True,
-                                                 check=False).returncode == 0
+    peers = not options.alone and shutil.which(options.python) and subprocess.run(
+        [options.python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
     if not peers and not options.alone:
         print("PyTorch is missing, Gradus is measured alone; to compare: apt-get install python3-torch libopenblas0")
     for file in dict.fromkeys(NETS[name][0] for name in nets):

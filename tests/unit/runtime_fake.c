@@ -171,14 +171,18 @@ static const GrBuffer eval_results[] = {EACH("loss", each_loss, 1, 0, 0),
 static const GrBuffer predict_results[] = {EACH("kind", y, OUT, 1, 0),
                                            EACH("kind.p", p, OUT, 1, 0)};
 
-static const GrPhase init_phases[] = {{init, "init", GR_UNITS, OUT, 1, 0, 0}};
-static const GrPhase fit_phases[] = {{fit, "fit", GR_SERIAL, 1, 1, 0, 0}};
-static const GrPhase split_phases[] = {{split, "split", GR_BLOCKS, 0, 1, WORK, 0}};
-static const GrPhase step_phases[] = {{step_block, "step", GR_BLOCKS, 0, 1, WORK, 0},
-                                      {update, "update", GR_UNITS, OUT *(IN + 1), 4, WORK, 0},
-                                      {total, "total", GR_SERIAL, 1, 1, 0, 0}};
-static const GrPhase eval_phases[] = {{look, "eval", GR_BLOCKS, 0, 1, WORK, 0}};
-static const GrPhase epoch_phases[] = {{after_epoch, "epoch", GR_SERIAL, 1, 1, 0, 0}};
+#define NO_KERNELS {0, 0, 0, 0}, NULL, 0
+static const GrKernel step_kernels[] = {{step_block, "all of a block", -1, 0, {0, 312500, 0, 64}}};
+static const GrPhase init_phases[] = {{init, "init", GR_UNITS, OUT, 1, 0, 0, NO_KERNELS}};
+static const GrPhase fit_phases[] = {{fit, "fit", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
+static const GrPhase split_phases[] = {{split, "split", GR_BLOCKS, 0, 1, WORK, 0, NO_KERNELS}};
+static const GrPhase step_phases[] = {{step_block, "step", GR_BLOCKS, 0, 1, WORK, 0,
+                                       {0, 312500, 0, 64}, step_kernels, 1},
+                                      {update, "update", GR_UNITS, OUT *(IN + 1), 4, WORK, 0,
+                                       NO_KERNELS},
+                                      {total, "total", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
+static const GrPhase eval_phases[] = {{look, "eval", GR_BLOCKS, 0, 1, WORK, 0, NO_KERNELS}};
+static const GrPhase epoch_phases[] = {{after_epoch, "epoch", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
 
 #define DRAWS offsetof(Mem, number), offsetof(Mem, presented)
 #define LIST(A) A, (int32_t)(sizeof A / sizeof *A)

@@ -332,6 +332,27 @@ Test(runtime_process, bench_prints_one_line) {
     }
 }
 
+Test(runtime_process, bench_profiles_each_kernel) {
+    enter();
+    for (int threads = 1; threads <= 2; threads++) {
+        char *words = io_format("bench --profile --steps=3 --threads=%d --data=.", threads);
+        cr_assert_eq(fake(words), 0);
+        free(words);
+        double peak = 0;
+        const char *told = strstr(said, "\"peak_gflops\":");
+        cr_assert(told && sscanf(told, "\"peak_gflops\":%lf", &peak) == 1 && peak > 0.1, "%s", said);
+        const char *row = strstr(complained, "  all of a block\n");
+        cr_assert(row && strstr(complained, "  step, by blocks\n"), "%s", complained);
+        while (row > complained && row[-1] != '\n')
+            row--;
+        double us, share, mflop, rate, of_peak;
+        cr_assert_eq(sscanf(row, "%lf %lf%% %lf %lf %lf%%", &us, &share, &mflop, &rate, &of_peak), 5);
+        cr_assert_float_eq(mflop, 10, 1e-9);
+        cr_assert(us > 0 && rate > 0, "%s", complained);
+        cr_assert_float_eq(of_peak, 100 * rate / peak, 0.6, "%s", complained);
+    }
+}
+
 Test(runtime_process, info_needs_no_files) {
     enter();
     cr_assert_eq(fake("info"), 0);

@@ -69,10 +69,11 @@ static void prepare(void *context, int64_t from, int64_t to) {
         prepared[i]++;
 }
 
-static const GrPhase phases[] = {{serial, "a", GR_SERIAL, 1, 1, 1e6, 0},
-                                 {by_blocks, "b", GR_BLOCKS, 0, 1, 1e6, 0},
-                                 {by_units, "c", GR_UNITS, UNITS, 8, 1e6, 0},
-                                 {last, "d", GR_SERIAL, 1, 1, 0, 0}};
+#define NO_KERNELS {0, 0, 0, 0}, NULL, 0
+static const GrPhase phases[] = {{serial, "a", GR_SERIAL, 1, 1, 1e6, 0, NO_KERNELS},
+                                 {by_blocks, "b", GR_BLOCKS, 0, 1, 1e6, 0, NO_KERNELS},
+                                 {by_units, "c", GR_UNITS, UNITS, 8, 1e6, 0, NO_KERNELS},
+                                 {last, "d", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
 static const GrProgram program = {.name = "p", .phases = phases, .nphases = 4};
 
 static void team_body(Team *team, void *context) {

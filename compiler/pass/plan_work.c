@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ * What each kernel and phase has to do: arithmetic and memory touched, counted from the graph, and
+ * a name to know it by. Needs everything else of the plan. Decides nothing. */
+#include "plan.h"
+#include <string.h>
+
+static void add(PlanWork *sum, const PlanWork *more) {
+    sum->flops += more->flops;
+    sum->flops_each += more->flops_each;
+    sum->bytes += more->bytes;
+    sum->bytes_each += more->bytes_each;
+}
+
+/* ---- Arithmetic. Positions, comparisons of them and choices are not counted: a convolution's
+ * border is skipped or masked, as the code generator likes. */
+static double ops_of(Map *seen, const Scalar *s) {
+    if (s->kind != SC_OP || map_has(seen, s)) return 0;
+    map_put(seen, s, (void *)(uintptr_t)s);
+    double count = op_info[s->op].truth || s->op == OP_SELECT || s->op == OP_STOP ? 0 : 1;
+    if (s->op == OP_FMA) count = 2;
+    for (int i = 0; i < op_info[s->op].arity; i++)
+        count += ops_of(seen, s->arg[i]);
+    return count;
+}
+
+enum { MOST_POSITIONS = 1 << 20 };
+
+/* The part of all positions at which a coordinate is inside of its extent. */
+static double part_inside(const Ix *at, const int64_t *extent, int64_t limit) {
+    int64_t low, high, dims[MAX_DIMS] = {0};
+    if (!ix_range(at, extent, &low, &high) || (low >= 0 && high < limit)) return 1;
+    uint32_t used = ix_dims(at);
+    double count = 1, inside = 0;
+    for (int d = 0; d < MAX_DIMS; d++)
+        if (used >> d & 1) count *= (double)extent[d];
+    if (count > MOST_POSITIONS) return 1;
+    for (int d = 0; d < MAX_DIMS;) {
+        int64_t value = ix_eval(at, dims, NULL, NULL);
+        inside += value >= 0 && value < limit;
+        for (d = 0; d < MAX_DIMS; d++) { /* the next position */
+            if (!(used >> d & 1)) continue;
+            if (++dims[d] < extent[d]) break;
+            dims[d] = 0;
+        }
+    }
+    return inside / count;
+}
+
+typedef struct Inside {
+    const Node *node;
+    Map seen; /* coordinates: two reads at the same place are inside together */
+    double part;
+} Inside;
+
+static void count_inside(const Scalar *read, void *context) {
+    Inside *inside = context;
+    for (int m = 0; read->outside && m < read->node->rank; m++) {
+        if (map_has(&inside->seen, read->at[m])) continue;
+        map_put(&inside->seen, read->at[m], (void *)(uintptr_t)read);
+        inside->part *= part_inside(read->at[m], inside->node->extent, read->node->extent[m]);
+    }
+}
+
+static PlanWork node_work(const Node *node) {
+    Arena *arena = arena_new();
+    Map seen;
+    map_init(&seen, arena);
+    double ops = ops_of(&seen, node->body) + (node->reduce != RED_NONE ? 1 : 0);
+    Inside inside = {.node = node, .part = 1};
+    map_init(&inside.seen, arena);
+    sc_reads(node->body, count_inside, &inside);
+    double flops = ops * (double)node_count(node) * (double)node_terms(node) * inside.part;
+    arena_free(arena);
+    return node->per_example || node->over_batch ? (PlanWork){.flops_each = flops}
+                                                 : (PlanWork){.flops = flops};
+}
+
+/* ---- Memory: each buffer once where it is read, once where it is written. What a thread keeps in
+ * its scratch stays in its cache. */
+typedef struct Touch {
+    const Plan *plan;
+    const ProgramPlan *program;
+    PlanWork *work;
+    Map read, written;
+} Touch;
+
+static void touch(Touch *t, Map *as, const Buffer *buffer) {
+    if (!buffer || buffer->scratch || map_has(as, buffer)) return;
+    if (as == &t->read && map_has(&t->written, buffer)) return; /* still in a cache */
+    map_put(as, buffer, (void *)(uintptr_t)buffer);
+    double bytes = (double)node_count(buffer->node) * buffer->bytes;
+    *(buffer->node->per_example ? &t->work->bytes_each : &t->work->bytes) += bytes;
+}
+
+static void touch_read(const Scalar *read, void *context) {
+    Touch *t = context;
+    const Buffer *turned = map_get(&t->program->of_node_transposed, node_value(read->node));
+    const Buffer *buffer = plan_buffer(t->plan, t->program, read->node);
+    touch(t, &t->read, buffer ? buffer : turned);
+}
+
+static void touch_kernel(Touch *t, const Kernel *kernel) {
+    for (int i = 0; i < kernel->reductions.len + kernel->maps.len; i++) {
+        Node *node = i < kernel->reductions.len ? kernel->reductions.at[i]
+                                                : kernel->maps.at[i - kernel->reductions.len];
+        sc_reads(node->body, touch_read, t);
+        if (map_has(&t->program->stored, node))
+            touch(t, &t->written, plan_buffer(t->plan, t->program, node));
+    }
+    for (int i = 0; i < kernel->calls.len; i++) {
+        const Node *call = kernel->calls.at[i];
+        for (int k = 0; k < call_info[call->call].operands; k++)
+            touch(t, &t->read, plan_buffer(t->plan, t->program, call->operand[k]));
+        touch(t, &t->written, plan_buffer(t->plan, t->program, call));
+    }
+    if (kernel->transpose) {
+        touch(t, &t->read, plan_buffer(t->plan, t->program, kernel->transpose->node));
+        touch(t, &t->written, kernel->transpose);
+    }
+    if (kernel->copy_to) {
+        touch(t, &t->read, plan_buffer(t->plan, t->program, kernel->copy_from));
+        touch(t, &t->written, plan_buffer(t->plan, t->program, kernel->copy_to));
+    }
+}
+
+static void touches(const Plan *plan, const ProgramPlan *program, PlanWork *work,
+                    Kernel *const *kernels, int count) {
+    Arena *arena = arena_new();
+    Touch t = {.plan = plan, .program = program, .work = work};
+    map_init(&t.read, arena);
+    map_init(&t.written, arena);
+    for (int k = 0; k < count; k++)
+        touch_kernel(&t, kernels[k]);
+    arena_free(arena);
+}
+
+/* ---- Names: of the value that is stored last, else of what is reduced and over what. */
+typedef struct Naming {
+    Arena *arena;
+    const char *text;
+} Naming;
+
+static void name_read(const Scalar *read, void *context) {
+    Naming *n = context;
+    Name name = read->node->name;
+    if (!name || (n->text && strstr(n->text, name))) return;
+    n->text = n->text ? arena_printf(n->arena, "%s, %s", n->text, name) : name;
+}
+
+static const char *kernel_name(Arena *arena, const Kernel *kernel) {
+    Naming naming = {arena, NULL};
+    if (kernel->transpose && kernel->transpose->node->name)
+        return arena_printf(arena, "turn %s", kernel->transpose->node->name);
+    if (kernel->copy_to) return arena_printf(arena, "keep %s", kernel->copy_to->name);
+    if (kernel->calls.len) return call_info[kernel->calls.at[0]->call].text;
+    for (int i = kernel->maps.len - 1; i >= 0 && !kernel->reductions.len; i--)
+        if (kernel->maps.at[i]->name) return kernel->maps.at[i]->name;
+    for (int i = 0; i < kernel->reductions.len; i++)
+        if (kernel->reductions.at[i]->name) return kernel->reductions.at[i]->name;
+    for (int i = 0; i < kernel->maps.len; i++)
+        if (kernel->maps.at[i]->name) return kernel->maps.at[i]->name;
+    const NodeList *some = kernel->reductions.len ? (const NodeList *)&kernel->reductions
+                                                  : (const NodeList *)&kernel->maps;
+    for (int i = 0; i < some->len; i++)
+        sc_reads(some->at[i]->body, name_read, &naming);
+    return arena_printf(arena, "from %s", naming.text ? naming.text : "values without a name");
+}
+
+void plan_work(const Plan *plan, ProgramPlan *program) {
+    for (int p = 0; p < program->phases.len; p++) {
+        PlanPhase *phase = &program->phases.at[p];
+        for (int k = 0; k < phase->kernels.len; k++) {
+            Kernel *kernel = phase->kernels.at[k];
+            kernel->name = kernel_name(plan->arena, kernel);
+            for (int i = 0; i < kernel->reductions.len + kernel->maps.len; i++) {
+                PlanWork one = node_work(i < kernel->reductions.len
+                                             ? kernel->reductions.at[i]
+                                             : kernel->maps.at[i - kernel->reductions.len]);
+                add(&kernel->work, &one);
+            }
+            touches(plan, program, &kernel->work, &kernel, 1);
+            phase->work.flops += kernel->work.flops;
+            phase->work.flops_each += kernel->work.flops_each;
+        }
+        touches(plan, program, &phase->work, phase->kernels.at, phase->kernels.len);
+    }
+}
