@@ -45,7 +45,7 @@ static const struct OptionRow {
      0},
     {"--weights", "FILE", "weights to start from or to use; predict averages several, a,b",
      TRAIN | EVAL | PREDICT, TEXT, AT(weights), 0},
-    {"--log", "FILE", "write a log of JSON Lines", TRAIN, TEXT, AT(log), 0},
+    {"--log", "FILE", "write a log of JSON Lines", TRAIN | EVAL, TEXT, AT(log), 0},
     {"--out", "DIR", "folder of the weights files", TRAIN | EVAL | PREDICT, TEXT, AT(out), 0},
     {"--input", "FILE", "examples to predict, idx or CSV", PREDICT, TEXT, AT(input), 0},
     {"--output", "FILE", "where to put the predictions", PREDICT, TEXT, AT(output), 0},

@@ -137,6 +137,13 @@ void log_epoch(Log *log, const Run *run, const Progress *progress, double second
     fflush(log->file);
 }
 
+void log_eval(Log *log, const Metrics *metrics) {
+    if (!log->file) return;
+    fputs("{\"type\":\"eval\"", log->file);
+    put_metrics(log->file, metrics, log->run);
+    fputs("}\n", log->file);
+}
+
 void log_stop(Log *log, const Progress *progress, const char *reason) {
     if (!log->file) return;
     fputs("{\"type\":\"stop\"", log->file);

@@ -35,7 +35,10 @@ static bool evaluate_all(Run *run, Fault *fault) {
         putchar('\n');
         tables_print(stdout, run, set->name);
     }
-    return true;
+    Log log;
+    if (!log_open(&log, run, 0, fault)) return false;
+    log_eval(&log, &metrics);
+    return log_close(&log, fault);
 }
 
 int verb_eval(Run *run) {

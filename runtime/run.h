@@ -228,6 +228,7 @@ bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault);
 void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes);
 void log_epoch(Log *log, const Run *run, const Progress *progress, double seconds,
                double examples_per_second);
+void log_eval(Log *log, const Metrics *metrics); /* with tables */
 void log_stop(Log *log, const Progress *progress, const char *reason);
 bool log_close(Log *log, Fault *fault);
 
