@@ -57,7 +57,7 @@ void gradus_error(GRADUS_LTYPE *at, Parse *parse, const char *text);
 %token ARROW "`->`" DOTS "`...`" ASSIGN "`=`" COMMA "`,`" COLON "`:`" SEMICOLON "`;`" DOT "`.`"
 %token LPAREN "`(`" RPAREN "`)`" LBRACKET "`[`" RBRACKET "`]`" LBRACE "`{`" RBRACE "`}`"
 %token PLUS "`+`" MINUS "`-`" STAR "`*`" SLASH "`/`" PERCENT "`%`" CARET "`^`"
-%token LT "`<`" LE "`<=`" GT "`>`" GE "`>=`" EQ "`==`" NE "`!=`"
+%token LT "`<`" LE "`<=`" GT "`>`" GE "`>=`" EQ "`==`" NE "`!=`" TILDE "`~`" WITHIN "`within`"
 
 /* From the weakest to the strongest. An `if` reaches to its end, chains and all. */
 %nonassoc WHEN
@@ -77,13 +77,13 @@ void gradus_error(GRADUS_LTYPE *at, Parse *parse, const char *text);
 %type <decl> decl train_head
 %type <params> params params_some outputs outputs_some
 %type <param> param header output
-%type <stmts> block stmts keys where where_some
-%type <stmt> stmt plain key
+%type <stmts> block stmts keys where bindings numbers
+%type <stmt> stmt plain key run
 %type <targets> targets targets_some
 %type <target> target
 %type <indices> indices
 %type <index> index
-%type <expr> expr postfix primary coordinate values path_head
+%type <expr> expr claim postfix primary coordinate values path_head
 %type <args> args args_some list list_some coordinates values_some
 %type <arg> arg
 %type <token> word
@@ -192,14 +192,26 @@ stmt: plain where { $$ = $plain; $$->where = $where; $$->at = @$; }
         $$->name = name_of("gradients");
         $$->value = $expr;
     }
-    | EXPECT expr where { $$ = build_expect(parse, NULL, $expr, @$); $$->where = $where; }
+    | EXPECT claim numbers where {
+        $$ = build_expect(parse, NULL, $claim, @$);
+        $$->body = $numbers;
+        $$->where = $where;
+    }
     | EXPECT CURVE STRING {
         $$ = build_expect(parse, "curve", NULL, @$);
         $$->text = $STRING.text;
     }
-    | EXPECT EQUAL_OVER expr { $$ = build_expect(parse, "equal over", $expr, @$); }
-    | RUN expr STEPS { $$ = build_run(parse, "steps", $expr, @$); }
+    | EXPECT EQUAL_OVER values { $$ = build_expect(parse, "equal over", $values, @$); }
+    | run
+    | run OF NAME { $$ = $run; $$->text = $NAME.name; $$->at = @$; };
+run: RUN expr STEPS { $$ = build_run(parse, "steps", $expr, @$); }
     | RUN expr EPOCHS { $$ = build_run(parse, "epochs", $expr, @$); };
+claim: expr
+    | expr[a] TILDE expr[b] WITHIN expr[c] {
+        $$ = build_binary(parse, "~", $a, $b, @$);
+        $$->c = $c;
+    };
+numbers: %empty { $$ = (StmtList){0}; } | AT bindings { $$ = $bindings; };
 plain: PARAM target ASSIGN expr { $$ = build_binding(parse, STMT_PARAM, &$target, $expr, @$); }
     | STATE target ASSIGN expr { $$ = build_binding(parse, STMT_STATE, &$target, $expr, @$); }
     | PREDICT target ASSIGN expr { $$ = build_binding(parse, STMT_PREDICT, &$target, $expr, @$); }
@@ -244,12 +256,12 @@ values_some: expr[a] COMMA expr[b] {
     }
     | values_some COMMA expr { $$ = $1; PUSH($$, (Arg){NULL, $expr, @expr}); };
 
-where: %empty { $$ = (StmtList){0}; } | WHERE where_some { $$ = $2; };
-where_some: target ASSIGN expr {
+where: %empty { $$ = (StmtList){0}; } | WHERE bindings { $$ = $2; };
+bindings: target ASSIGN expr {
         $$ = (StmtList){0};
         PUSH($$, build_binding(parse, STMT_BIND, &$target, $expr, @$));
     }
-    | where_some COMMA target ASSIGN expr {
+    | bindings COMMA target ASSIGN expr {
         $$ = $1;
         PUSH($$, build_binding(parse, STMT_BIND, &$target, $expr, span_join(@target, @expr)));
     };

@@ -20,16 +20,18 @@ enum {
     FOR_EXPLAIN = 64,
     FOR_DUMP = 128,
     FOR_NEW = 256,
+    FOR_DIFF = 512,
     FOR_CODE = FOR_BUILD | FOR_RUN | FOR_DUMP,
     FOR_UNIT = FOR_CODE | FOR_CHECK | FOR_TEST,
     FOR_FILES = FOR_UNIT | FOR_FMT,
-    FOR_ALL = 511
+    FOR_ALL = 1023
 };
 typedef struct Options {
     const char *output, *emit, *cpu, *target, *level, *float_bits, *only,
         *data; /* NULL: not given */
     const char *diagnostics, *dump, *stop, *stage;
-    bool time, check, help, table;
+    const char *filter, *jobs, *junit, *against, *curves; /* of test */
+    bool time, check, help, table, update;
     const char **files; /* what is no option, in order */
     int nfiles;
     char **rest; /* run: what follows the file, for the executable; NULL at the end */
@@ -82,6 +84,7 @@ int verb_doc(Arena *arena, const Options *options);
 int techniques_print(Arena *arena, const Module *module);
 int verb_explain(Arena *arena, const Options *options);
 int verb_dump(Arena *arena, const Options *options);
+int verb_diff(Arena *arena, const Options *options);
 int verb_new(Arena *arena, const Options *options);
 
 /* ---- headers.c: what data files say of themselves. False where one contradicts the model. */

@@ -11,6 +11,8 @@ const Verb verb_table[] = {
     {"check", "FILE.gr...", "shapes, parameters, FLOPs, memory and data headers, without building",
      FOR_CHECK, 1, -1, verb_check},
     {"test", "FILE.gr...", "run the files' test blocks", FOR_TEST, 1, -1, verb_test},
+    {"diff", "RUN RUN", "where two recorded curves or logs of training first differ", FOR_DIFF, 2, 2,
+     verb_diff},
     {"fmt", "FILE.gr...", "indent and tidy files in place", FOR_FMT, 1, -1, verb_fmt},
     {"doc", "[NAME [FILE.gr]]", "list the library, or show what NAME is", FOR_DOC, 0, 2, verb_doc},
     {"explain", "[CODE]", "say more about an error code", FOR_EXPLAIN, 0, 1, verb_explain},

@@ -1,112 +1,275 @@
 /* SPDX-License-Identifier: MIT
- * `gradus test`: the files' test blocks and the examples of their doc comments, one TAP point each.
- * Needs the stages and gradients.c. Trains nothing yet: such statements are skipped and say so. */
-#include "driver.h"
+ * `gradus test`: the files' test blocks and the examples of their doc comments. Each block, and the
+ * examples of a file together, is a process of its own: a fault in one leaves the others alone.
+ * Needs claim.c, session.c, curve.c and example.c, which do the work, and report.c. */
+#include "test.h"
 #include "example.h"
-#include "sample.h"
+#include <errno.h>
+#include <fts.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-typedef struct TestRun {
-    Arena *arena;
-    const Options *options;
-    const char *path;
-    int point, passed, failed;
-} TestRun;
-
-static void gradient_report(const GradientReport *r, void *context) {
-    (void)context;
-    printf("# %s: %lld of %lld elements, worst relative error %.1e%s", r->path,
-           (long long)r->checked, (long long)r->count, r->worst, r->kinks ? "" : "\n");
-    if (r->kinks) printf(", %lld on a kink\n", (long long)r->kinks);
-    if (r->wrong)
-        printf("# %s: %lld wrong; element %lld: gradient %.12g, difference %.12g\n", r->path,
-               (long long)r->wrong, (long long)r->worst_element, r->gradient, r->difference);
+/* ---- What a block says */
+void test_say(Test *test, const char *format, ...) {
+    char line[4000];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    test->said = arena_printf(test->arena, "%s# %s\n", test->said, line);
 }
 
-static void grow_gradients(Unit *unit) {
-    gradients_add(unit, false);
+void test_point(Test *test, bool passed, const char *what) {
+    double now = clock_now();
+    char *name = arena_printf(test->arena, "%s: %s", test->name, what);
+    for (char *at = name; *at; at++)
+        if (*at == '\t' || *at == '\n') *at = ' ';
+    printf("%s\t%.3f\t%s\n%s", passed ? "ok" : "not ok", now - test->since, name, test->said);
+    fflush(stdout); /* what is said stays where a later statement crashes */
+    test->said = "";
+    test->since = now;
 }
 
-/* The text of a statement or expression as it is written. */
-static const char *text_of(Arena *arena, Span at) {
+const char *test_text(Arena *arena, Span at) {
     const Source *source = source_get(at.file);
     if (!source || at.to > source->length || at.from >= at.to) return "";
     const char *text = arena_copy(arena, source->text + at.from, at.to - at.from);
     return arena_copy(arena, text, strcspn(text, "\n"));
 }
 
-static void point(TestRun *run, bool passed, const char *name, const char *what) {
-    printf("%s %d - %s: %s\n", passed ? "ok" : "not ok", ++run->point, name, what);
-    run->passed += passed;
-    run->failed += !passed;
+/* ---- Temporary folders */
+char *test_folder(Arena *arena) {
+    const char *base = getenv("TMPDIR");
+    char *folder = arena_printf(arena, "%s/gradus-test-XXXXXX", base && *base ? base : P_tmpdir);
+    if (mkdtemp(folder)) return folder;
+    diag_error((Span){0}, "E0703", "cannot make the folder '%s': %s", folder, strerror(errno));
+    return NULL;
 }
 
-/* Each training of the file is a unit of its own, or the one of --only. */
-static void check_gradients(TestRun *run, const Module *module, const char *name, const char *of) {
-    const char *what =
-        of ? arena_printf(run->arena, "check gradients of %s", of) : "check gradients";
-    for (int i = 0; i < module->trains.len || i == 0; i++) {
-        const Decl *train = i < module->trains.len ? module->trains.at[i] : NULL;
-        if (train && run->options->only &&
-            (!train->name || strcmp(train->name, run->options->only)))
-            continue;
-        Arena *arena = arena_new();
-        const char *only = train ? train->name : NULL;
-        Work work = {.arena = arena,
-                     .options = run->options,
-                     .path = run->path,
-                     .only = only,
-                     .elaborated = grow_gradients};
-        const char *shown = only ? arena_printf(run->arena, "%s (%s)", what, only) : what;
-        int wrong = 1;
-        if (!stages_run(&work, STAGE_PASS)) {
-            diag_flush();
-        } else if ((wrong = gradients_check(work.unit, 1, of, 2e9, gradient_report, NULL)) < 0) {
-            printf("# %s\n", of ? "no parameter of that name"
-                                : "the file has no training, or its model no parameter");
-        }
-        point(run, wrong == 0, name, shown);
-        arena_free(arena);
-    }
+void test_remove(const char *folder) {
+    char *roots[] = {(char *)(uintptr_t)folder, NULL};
+    FTS *walk = folder ? fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    for (FTSENT *at; walk && (at = fts_read(walk));)
+        if (at->fts_info != FTS_D) remove(at->fts_accpath);
+    if (walk) fts_close(walk);
 }
 
-static void test_statement(TestRun *run, const Module *module, const char *name, const Stmt *stmt) {
-    if (stmt->kind == STMT_CHECK) {
-        const char *of = stmt->value ? text_of(run->arena, stmt->value->at) : NULL;
-        check_gradients(run, module, name, of);
+/* ---- A block */
+static bool expect(Test *test, const Stmt *stmt) {
+    if (!stmt->name) return claim_run(test, stmt);
+    return !strcmp(stmt->name, "curve") ? curve_expect(test, stmt) : equal_expect(test, stmt);
+}
+
+static void statement(Test *test, const Stmt *stmt) {
+    const Expr *of = stmt->value;
+    const char *text = test_text(test->arena, stmt->at);
+    bool path = !of || of->kind == EXPR_NAME || of->kind == EXPR_FIELD;
+    if (stmt->kind == STMT_BIND) return; /* made anew by each claim behind it */
+    if (stmt->kind == STMT_CHECK && path) {
+        check_gradients(test, of ? test_text(test->arena, of->at) : NULL);
         return;
     }
-    printf("ok %d - %s: %s # SKIP not available yet\n", ++run->point, name,
-           text_of(run->arena, stmt->at));
+    bool fine = false;
+    if (stmt->kind == STMT_CHECK)
+        fine = claim_gradients(test, stmt);
+    else if (test->broken)
+        test_say(test, "its training failed");
+    else if (stmt->kind == STMT_RUN)
+        test->broken = !(fine = session_train(test, stmt));
+    else if (stmt->kind == STMT_EXPECT)
+        fine = expect(test, stmt);
+    else {
+        diag_error(stmt->at, "E0815", "a test binds names, checks, trains and expects");
+        test_say(test, "this is no statement of a test");
+    }
+    if (diag_errors()) {
+        diag_flush();
+        diag_reset(); /* the next statement is not at fault */
+        const char *form = test->options->diagnostics;
+        if (form && !strcmp(form, "json")) diag_format(DIAG_JSON);
+        fine = false;
+    }
+    test_point(test, fine, text);
+}
+
+static bool is_curve(const Stmt *stmt) {
+    return stmt->kind == STMT_EXPECT && stmt->name && !strcmp(stmt->name, "curve");
+}
+
+static void block(Test *test) {
+    for (int i = 0; i < test->decl->body.len; i++) {
+        const Stmt *stmt = test->decl->body.at[i];
+        test->watched |= stmt->kind == STMT_EXPECT && stmt->name;
+    }
+    if (test->watched) curve_watch(test->module);
+    for (int i = 0; i < test->decl->body.len; i++) {
+        const Stmt *stmt = test->decl->body.at[i];
+        if (!test->options->against || stmt->kind == STMT_RUN || is_curve(stmt))
+            statement(test, stmt);
+    }
+}
+
+/* ---- Examples */
+static bool chosen(const Options *options, const char *name) {
+    return !options->filter || strstr(name, options->filter);
 }
 
 static void example_report(const char *def, const char *text, const char *fault, void *context) {
-    TestRun *run = context;
-    point(run, !fault, def, arena_printf(run->arena, "example: %s", text));
-    if (fault) printf("# %s\n", fault);
-    const char *form = run->options->diagnostics; /* a faulty example has reset it */
-    if (form && !strcmp(form, "json")) diag_format(DIAG_JSON);
+    Test *test = context;
+    if (!chosen(test->options, def)) return;
+    test->name = def;
+    if (fault) test_say(test, "%s", fault);
+    test_point(test, !fault, arena_printf(test->arena, "example: %s", text));
 }
 
-int verb_test(Arena *arena, const Options *options) {
-    TestRun run = {.arena = arena, .options = options};
-    printf("TAP version 13\n");
-    for (int i = 0; i < options->nfiles; i++) {
-        run.path = options->files[i];
-        Work work = {.arena = arena, .options = options, .path = run.path};
-        if (!stages_run(&work, STAGE_LOAD)) {
-            diag_flush();
-            point(&run, false, run.path, "reads without errors");
-            break; /* errors are counted for the whole run */
-        }
-        examples_run(work.module, run.path, options, example_report, &run);
-        for (int k = 0; k < work.module->tests.len; k++) {
-            const Decl *test = work.module->tests.at[k];
-            for (int n = 0; n < test->body.len; n++)
-                test_statement(&run, work.module, test->text ? test->text : "test",
-                               test->body.at[n]);
+/* ---- Processes */
+typedef struct Item { /* a block, or with decl NULL a file's examples */
+    const char *path, *folder;
+    Module *module;
+    const Decl *decl;
+    FILE *out; /* what its process writes */
+    pid_t process;
+} Item;
+typedef VEC(Item) ItemList;
+
+static void run_item(const Item *item, int number, const Options *options) {
+    Arena *arena = arena_new();
+    Test test = {.arena = arena,
+                 .options = options,
+                 .module = item->module,
+                 .path = item->path,
+                 .decl = item->decl,
+                 .folder = item->folder,
+                 .said = "",
+                 .since = clock_now()};
+    if (dup2(fileno(item->out), STDOUT_FILENO) < 0) exit(EXIT_DIAGNOSED);
+    if (item->decl) {
+        test.name = item->decl->text;
+        test.own = arena_printf(arena, "%s/%d", item->folder, number);
+        if (mkdir(test.own, 0777)) exit(EXIT_DIAGNOSED);
+        block(&test);
+        test_remove(test.own);
+    } else {
+        examples_run(item->module, item->path, options, example_report, &test);
+    }
+    diag_flush();
+    exit(fflush(stdout) ? EXIT_DIAGNOSED : EXIT_OK);
+}
+
+static void start(Item *item, int number, const Options *options) {
+    item->out = tmpfile();
+    fflush(NULL);
+    item->process = item->out ? fork() : -1;
+    if (item->process == 0) run_item(item, number, options);
+}
+
+static void finish(Report *report, Item *item) {
+    int status = 0;
+    const char *name = item->decl ? item->decl->text : "examples";
+    if (item->process < 0) {
+        report_fault(report, item->path, "cannot start a process");
+        return;
+    }
+    while (waitpid(item->process, &status, 0) < 0 && errno == EINTR)
+        continue;
+    rewind(item->out);
+    report_take(report, item->path, item->out);
+    fclose(item->out);
+    char what[200];
+    snprintf(what, sizeof what,
+             WIFSIGNALED(status) ? "%.150s: ended by signal %d" : "%.150s: ended with %d", name,
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    if (status) report_fault(report, item->path, what);
+}
+
+/* ---- Files */
+static void find_items(Arena *arena, const Options *options, const char *path, const char *folder,
+                       ItemList *items, Report *report) {
+    Work work = {.arena = arena, .options = options, .path = path};
+    if (!stages_run(&work, STAGE_LOAD)) {
+        diag_flush();
+        diag_reset();
+        if (options->diagnostics && !strcmp(options->diagnostics, "json")) diag_format(DIAG_JSON);
+        report_fault(report, path, "reads without errors");
+        return;
+    }
+    diag_flush(); /* warnings, once and not in each process */
+    Item item = {.path = path, .folder = folder, .module = work.module};
+    int before = items->len;
+    if (!options->against) VEC_PUSH(arena, *items, item);
+    for (int k = 0; k < work.module->tests.len; k++) {
+        item.decl = work.module->tests.at[k];
+        bool curve = false;
+        for (int i = 0; i < item.decl->body.len; i++)
+            curve |= is_curve(item.decl->body.at[i]);
+        if (chosen(options, item.decl->text) && (curve || !options->against))
+            VEC_PUSH(arena, *items, item);
+    }
+    if (options->against && items->len == before)
+        report_fault(report, path, "no test expects a curve");
+}
+
+/* The other compiler runs the same tests and records the curves in `folder`. */
+static bool record_theirs(Arena *arena, const Options *options, const char *folder) {
+    char **words = NEW_ARRAY(arena, char *, options->nfiles + 8);
+    int n = 0, status = 0;
+    words[n++] = arena_printf(arena, "%s", options->against);
+    words[n++] = arena_printf(arena, "test");
+    words[n++] = arena_printf(arena, "--update");
+    words[n++] = arena_printf(arena, "--curves=%s", folder);
+    if (options->filter) words[n++] = arena_printf(arena, "--filter=%s", options->filter);
+    if (options->data) words[n++] = arena_printf(arena, "--data=%s", options->data);
+    for (int i = 0; i < options->nfiles; i++)
+        words[n++] = arena_printf(arena, "%s", options->files[i]);
+    fflush(NULL);
+    pid_t process = fork();
+    if (process == 0) {
+        if (!freopen("/dev/null", "w", stdout)) _exit(127);
+        execvp(words[0], words);
+        _exit(127);
+    }
+    while (process > 0 && waitpid(process, &status, 0) < 0 && errno == EINTR)
+        continue;
+    int code = process > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 127;
+    if (code == EXIT_OK || code == EXIT_MISMATCH) return true; /* what is missing will show */
+    diag_error((Span){0}, "E0818", "`%s test --update` ended with %d", options->against, code);
+    diag_help("--against takes a gradus that records curves");
+    return false;
+}
+
+int verb_test(Arena *arena, const Options *given) {
+    Options own_options = *given, *options = &own_options;
+    int jobs = options->jobs ? atoi(options->jobs) : 1, started = 0;
+    if (jobs < 1 || jobs > 256) {
+        fprintf(stderr, "gradus test: --jobs is a number from 1 to 256\n");
+        return EXIT_USAGE;
+    }
+    char *folder = test_folder(arena);
+    if (!folder) return EXIT_DIAGNOSED;
+    if (options->against) {
+        options->curves = arena_printf(arena, "%s/theirs", folder);
+        mkdir(options->curves, 0777);
+        if (!record_theirs(arena, options, options->curves)) {
+            test_remove(folder);
+            return EXIT_USAGE;
         }
     }
-    printf("1..%d\n%d passed, %d failed\n", run.point, run.passed, run.failed);
-    return run.failed ? EXIT_MISMATCH : EXIT_OK;
+    ItemList items = {0};
+    Report *report = report_new(arena, options);
+    for (int i = 0; i < options->nfiles; i++) {
+        const char *own = arena_printf(arena, "%s/file%d", folder, i);
+        mkdir(own, 0777);
+        find_items(arena, options, options->files[i], own, &items, report);
+    }
+    for (int i = 0; i < items.len; i++) { /* reported in order, however they end */
+        for (; started < items.len && started < i + jobs; started++)
+            start(&items.at[started], started, options);
+        finish(report, &items.at[i]);
+    }
+    test_remove(folder);
+    return report_end(report);
 }

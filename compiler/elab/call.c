@@ -307,6 +307,8 @@ static bool constant_args(const Stage *s) {
 Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable) {
     Name name = x->base->kind == EXPR_NAME ? x->base->name : NULL;
     Value *local = name ? find_value(e, name) : NULL;
+    Value *special = e->claim ? claim_eval(e, x) : NULL;
+    if (special) return special;
     if (local) return call_local(e, x, local);
     if (order_function(name) && !map_has(&e->module->defs, name)) return order_call(e, x);
     if (name && gradient_known(name)) return gradient_call(e, x);

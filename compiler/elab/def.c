@@ -345,9 +345,18 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
         ok = bind_header(e, p, v, at) && ok;
         VEC_PUSH(e->arena, e->uses, use);
     }
+    Mode mode = e->mode;
+    bool updates = claim_updates(e, decl);
+    if (updates) {
+        e->mode = MODE_UPDATE;
+        weights_begin(e);
+        weights_member(e);
+    }
     if (ok) stated_begin(e, decl);
     if (ok) run_body(e, &decl->body);
     Value *result = ok ? decl_result(e, decl, decl->at) : value_error(e);
+    if (updates && weights_end(e)) result = weights_value(e, result);
+    e->mode = mode;
     if (ok && scope->derivatives.slots.len) result = stated_end(e, decl, result);
     e->uses.len--;
     e->scope = outer;

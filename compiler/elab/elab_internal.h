@@ -210,6 +210,7 @@ typedef struct Elab {
     VEC(Result) stage_results; /* what those of this program are made from */
     VEC(SumRec *) sums;
     bool in_metric;
+    const Claim *claim; /* of a test, or NULL */
     /* what is watched */
     bool seeing;
     VEC(SeenLayer) seen;
@@ -379,6 +380,11 @@ Value *train_value(Elab *e, const Stmt *stmt, Name label);
 Node *train_loss(Elab *e); /* per example, rank 0; NULL after an error */
 void train_metrics(Elab *e, Program *program);
 void train_epoch(Elab *e);
+/* ---- probe.c, claim.c */
+void probe_results(Elab *e, Program *p, Node *y, bool gradients);
+/* What an expression of a test means beyond the language; NULL where it is nothing special. */
+Value *claim_eval(Elab *e, const Expr *expr);
+bool claim_updates(const Elab *e, const Decl *decl); /* a test calls an optimizer as a function */
 /* ---- watch.c */
 void watch_see(Elab *e, const Stage *stage, const Value *v, Name path); /* after each use of a def */
 /* The program "watch": what program number `step` does, and the numbers of the key. */

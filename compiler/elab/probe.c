@@ -8,7 +8,7 @@
 
 /* The program's results: `y`; `loss`, the sum over examples and elements of y times the input
  * `weight`; `grad:x`, `grad:PARAM`, its gradients. */
-static void probe_results(Elab *e, Program *p, Node *y, bool gradients) {
+void probe_results(Elab *e, Program *p, Node *y, bool gradients) {
     Node *weight = graph_leaf(e->g, NODE_INPUT, name_of("weight"), y->per_example, y->rank,
                               y->extent, 0, (Span){0});
     const Scalar *product =

@@ -85,8 +85,9 @@ typedef enum StmtKind {
     STMT_DERIVATIVE,   /* derivative name = value */
     STMT_REPEAT,       /* repeat value { body } */
     STMT_CHECK,        /* tests: check gradients [of value] */
-    STMT_EXPECT,       /* tests: expect value | expect curve "f" | expect equal over … (text, value) */
-    STMT_RUN           /* tests: train N steps | epochs (value, name = steps/epochs) */
+    STMT_EXPECT,       /* tests: expect value [at body] | expect curve "f" | expect equal over … (text, value);
+                          `a ~ b within c` is BINARY "~" with c */
+    STMT_RUN           /* tests: train N steps | epochs [of text] (value, name = steps/epochs) */
 } StmtKind;
 
 struct Stmt {

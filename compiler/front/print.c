@@ -152,9 +152,10 @@ static void print_stmt(FILE *out, const Stmt *stmt, int indent) {
     if (stmt->kind == STMT_EXPECT && stmt->name) fprintf(out, "%s ", stmt->name);
     if (stmt->kind == STMT_CHECK && stmt->value) fputs(" of ", out);
     print_targets(out, &stmt->targets);
-    if (stmt->text) print_string(out, stmt->text);
+    if (stmt->text && stmt->kind != STMT_RUN) print_string(out, stmt->text);
     if (stmt->value) print_expr(out, stmt->value);
-    if (stmt->kind == STMT_RUN) fprintf(out, " %s", stmt->name);
+    if (stmt->kind == STMT_RUN)
+        fprintf(out, " %s%s%s", stmt->name, stmt->text ? " of " : "", stmt->text ? stmt->text : "");
     fputc('\n', out);
     for (int i = 0; i < stmt->where.len; i++) {
         fprintf(out, "%*swhere ", indent + 4, "");

@@ -218,11 +218,14 @@ static int statement_kind(const Filter *f, int i) {
 /* Words between operands. */
 static int infix_kind(const Filter *f, const Token *word, const Token *next) {
     int before = last_kind(f);
-    if (is_word(word, "of") && before == T_CHECK_GRADIENTS) return T_OF;
+    bool ran = before == T_STEPS || before == T_EPOCHS;
+    if (is_word(word, "of") && (before == T_CHECK_GRADIENTS || ran)) return T_OF;
     if (!token_ends_operand(before)) return 0;
     if (is_word(word, "when")) return T_WHEN;
     if (is_word(word, "on")) return T_ON;
     if (is_word(word, "of") && f->depth == 0 && f->statement == T_TRAIN) return T_OF;
+    if (f->statement == T_EXPECT && is_word(word, "within")) return T_WITHIN;
+    if (f->statement == T_EXPECT && is_word(word, "at")) return T_AT;
     if (f->statement == T_RUN && next->kind != T_LPAREN) {
         if (is_word(word, "steps")) return T_STEPS;
         if (is_word(word, "epochs")) return T_EPOCHS;
