@@ -169,7 +169,7 @@ static void profile_steps(Bench *bench, double *times, int64_t steps) {
     run_steps(bench, steps, NULL);
     struct Profile *profile = team->profile;
     team->profile = NULL;
-    machine_measure(team, bench->run->model->float_bytes, &machine);
+    machine_measure(team, bench->run->model, &machine);
     profile_print(stderr, profile, bench->live, &machine);
     profile_free(profile);
     print_result(bench, times, steps, &machine);

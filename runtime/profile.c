@@ -173,15 +173,14 @@ static void measure_threads(void *context, int64_t from, int64_t to) {
     }
 }
 
-enum { BEYOND_CACHES = 128 << 20, FOR_EACH = 32 << 20 };
-
-void machine_measure(Team *team, int float_bytes, Machine *machine) {
-    int64_t bytes = BEYOND_CACHES + (int64_t)FOR_EACH * team->threads;
-    Measure measure = {.float_bytes = float_bytes,
-                       .each = io_alloc((size_t)team->threads, sizeof *measure.each),
-                       .memory = aligned_alloc(4096, (size_t)bytes),
-                       .slice = (size_t)(bytes / team->threads) / 4096 * 4096};
-    if (measure.memory) memset(measure.memory, 1, (size_t)bytes);
+void machine_measure(Team *team, const GrModel *model, Machine *machine) {
+    size_t page = 4096, threads = (size_t)team->threads;
+    size_t slice = ((size_t)model->memory / threads + page) / page * page;
+    Measure measure = {.float_bytes = model->float_bytes,
+                       .each = io_alloc(threads, sizeof *measure.each),
+                       .memory = aligned_alloc(page, slice * threads),
+                       .slice = slice};
+    if (measure.memory) memset(measure.memory, 1, slice * threads);
     TeamWork work = {
         .prepare = measure_threads, .context = &measure, .prepare_units = team->threads};
     team_run(team, &work);

@@ -5,12 +5,12 @@
 #define GRADUS_PROFILE_H
 #include "team.h"
 
-/* GFLOP/s and GB/s of all threads of a team at once. */
+/* GFLOP/s and GB/s of all threads of a team at once, over as much memory as the model has. */
 typedef struct Machine {
     double fma[3]; /* by width of vectors, see peak.h */
     double best, read, update;
 } Machine;
-void machine_measure(Team *team, int float_bytes, Machine *machine);
+void machine_measure(Team *team, const GrModel *model, Machine *machine);
 
 typedef struct Profile Profile;
 Profile *profile_new(const GrProgram *program, int threads);

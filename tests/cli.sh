@@ -51,6 +51,21 @@ expect "check: the table" 0 "total" "$gradus" check "$here/model.gr"
 expect "check: the data's header" 0 "400 rows of 3 columns" "$gradus" check "$here/model.gr"
 sed 's/arm = "arm"/arm = "arms"/' "$here/model.gr" >"$here/column.gr"
 expect "check: a column that the file has not" 5 "has no column 'arms'" "$gradus" check "$here/column.gr"
+cat >"$here/border.gr" <<'EOF'
+model border(image[1, 32, 32]) -> kind: class[10] { image -> conv(8, 3, pad = 1) -> relu -> dense(10) }
+train border {
+  loss      = cross_entropy
+  optimizer = sgd
+  batch     = 64
+  steps     = 1
+}
+EOF
+# 64 examples of 94 * 94 pixels inside, 8 filters, a product and a sum each, and 8 * 32 * 32 biases.
+expect "check: the plan counts what lies inside of the border" 0 "     9.572     2.360      95.7      conv1.y [8, 32, 32] over [1, 3, 3]" "$gradus" check --plan --peak=100 --bandwidth=1000 "$here/border.gr"
+# 64 examples of (1 + 8) * 32 * 32 numbers of 4 bytes, and 80 weights.
+expect "check: the plan knows memory too" 0 "     9.572     2.360    2359.6      conv1.y" "$gradus" check --plan --peak=1e6 --bandwidth=1 "$here/border.gr"
+expect "check: the plan at this machine's speed" 0 "the step; phase by phase" "$gradus" check --plan "$here/border.gr"
+expect "check: a peak that is no number" 2 "a number above 0" "$gradus" check --plan --peak=fast "$here/border.gr"
 expect "doc: the library" 0 "relu" "$gradus" doc
 expect "doc: one def" 0 "def relu" "$gradus" doc relu
 expect "doc: a name misspelt" 1 "did you mean 'relu'" "$gradus" doc rleu

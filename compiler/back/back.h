@@ -26,6 +26,11 @@ typedef struct BackOptions {
 bool back_build(Unit *unit, const BackOptions *options);
 void back_plan_print(FILE *out, Unit *unit,
                      const BackOptions *options); /* phases, kernels, tiles, buffers */
+/* What each phase and kernel of a step has to do, and how long it takes at least where one thread
+ * does so many GFLOP/s and memory moves so many GB/s; 0: as this machine does, measured now, memory
+ * over as many bytes as the plan has. */
+void back_work_print(FILE *out, Unit *unit, const BackOptions *options, double gflops,
+                     double gigabytes);
 const char *back_llvm_version(void);
 const char *back_host_cpu(void);
 /* Exact memory that an executable will plan, in bytes: state, and working memory of the largest

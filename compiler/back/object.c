@@ -3,6 +3,7 @@
  * object, and the linker. Needs a frozen unit. Output appears under its name only when it is
  * complete. */
 #include "emit.h"
+#include "peak.h"
 #include <errno.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Core.h>
@@ -370,6 +371,34 @@ void back_plan_print(FILE *out, Unit *unit, const BackOptions *options) {
     Arena *arena = arena_new();
     Plan *plan = plan_for(arena, unit, options);
     if (plan) plan_print(out, plan);
+    arena_free(arena);
+}
+
+/* Bytes/s over as much memory as the plan has. */
+static double memory_speed(const Plan *plan) {
+    size_t size = ((size_t)plan->memory + 4095) / 4096 * 4096;
+    char *memory = aligned_alloc(4096, size);
+    if (!memory) bug("out of memory");
+    memset(memory, 1, size);
+    double speed = peak_update(memory, size);
+    free(memory);
+    return speed;
+}
+
+void back_work_print(FILE *out, Unit *unit, const BackOptions *options, double gflops,
+                     double gigabytes) {
+    Arena *arena = arena_new();
+    Plan *plan = plan_for(arena, unit, options);
+    double best = 0; /* of the widths that the code may use */
+    for (int width = 0; plan && !gflops && width < PEAK_WIDTHS; width++) {
+        double one = peak_bits[width] > 8 * plan->target.register_bytes
+                         ? 0
+                         : 1e-9 * peak_fma(width, plan->target.float_bytes);
+        best = one > best ? one : best;
+    }
+    if (plan && !gflops) gflops = best;
+    if (plan && !gigabytes) gigabytes = 1e-9 * memory_speed(plan);
+    if (plan) plan_work_print(out, plan, gflops, gigabytes);
     arena_free(arena);
 }
 

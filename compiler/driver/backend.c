@@ -46,6 +46,13 @@ void back_plan_print(FILE *out, Unit *unit, const BackOptions *options) {
     call(out, unit, options);
 }
 
+void back_work_print(FILE *out, Unit *unit, const BackOptions *options, double gflops,
+                     double gigabytes) {
+    void (*call)(FILE *, Unit *, const BackOptions *, double, double) = NULL;
+    *(void **)&call = back_function("back_work_print");
+    call(out, unit, options, gflops, gigabytes);
+}
+
 const char *back_llvm_version(void) {
     const char *(*call)(void) = NULL;
     *(void **)&call = back_function("back_llvm_version");

@@ -213,6 +213,8 @@ static int check_file(Arena *arena, const Options *options, const char *path) {
     printf("memory: %s, of which weights and states %s\n",
            quantity(arena, (double)total, "B", 1024),
            quantity(arena, (double)persistent, "B", 1024));
+    if (options->plan)
+        back_work_print(stdout, work.unit, &back, options->peak, options->bandwidth);
     return headers_check(arena, unit, options->data) ? EXIT_OK : EXIT_DATA;
 }
 

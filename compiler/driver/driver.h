@@ -31,7 +31,8 @@ typedef struct Options {
         *data; /* NULL: not given */
     const char *diagnostics, *dump, *stop, *stage;
     const char *filter, *jobs, *junit, *against, *curves; /* of test */
-    bool time, check, help, table, update;
+    bool time, check, help, table, update, plan;
+    double peak, bandwidth; /* 0: not given */
     const char **files; /* what is no option, in order */
     int nfiles;
     char **rest; /* run: what follows the file, for the executable; NULL at the end */

@@ -8,7 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-typedef enum OptionKind { KIND_FLAG, KIND_TEXT, KIND_CHOICE } OptionKind;
+typedef enum OptionKind { KIND_FLAG, KIND_TEXT, KIND_CHOICE, KIND_NUMBER } OptionKind;
 typedef struct Option {
     char letter;      /* 0: none */
     const char *name; /* NULL: only the letter */
@@ -57,6 +57,12 @@ static const Option option_table[] = {
      "stop after a pass and print the graph"},
     {0, "time", KIND_FLAG, NULL, FIELD(time), FOR_UNIT,
      "print the time of each stage and pass to standard error"},
+    {0, "plan", KIND_FLAG, NULL, FIELD(plan), FOR_CHECK,
+     "phases, kernels, tiles, arithmetic and memory of a step, and the time to expect"},
+    {0, "peak", KIND_NUMBER, "GFLOPS", FIELD(peak), FOR_CHECK,
+     "with --plan: what one thread can do at most (default: measured now)"},
+    {0, "bandwidth", KIND_NUMBER, "GBS", FIELD(bandwidth), FOR_CHECK,
+     "with --plan: gigabytes of memory a second (default: measured now)"},
     {0, "diagnostics", KIND_CHOICE, "text|json", FIELD(diagnostics), FOR_FILES,
      "form of errors and warnings"},
     {'h', "help", KIND_FLAG, NULL, FIELD(help), FOR_ALL, "print this help"},
@@ -121,6 +127,17 @@ static bool option_set(Options *options, const Verb *verb, const Option *o, cons
         fprintf(stderr, "gradus %s: %s is one of %s, not '%s'\n", verb->name, shown, o->value,
                 value);
         return false;
+    }
+    if (o->kind == KIND_NUMBER) {
+        char *end;
+        double number = strtod(value, &end);
+        if (*end || !(number > 0) || number > 1e12) {
+            fprintf(stderr, "gradus %s: %s wants a number above 0, not '%s'\n", verb->name, shown,
+                    value);
+            return false;
+        }
+        *(double *)(void *)field = number;
+        return true;
     }
     *(const char **)(void *)field = value;
     return true;

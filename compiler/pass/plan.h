@@ -113,6 +113,9 @@ typedef struct Plan {
 
 Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target);
 void plan_print(FILE *out, const Plan *plan);
+/* The step's phases and kernels with their work, and the least time where one thread does `gflops`
+ * and memory moves `gigabytes` a second. */
+void plan_work_print(FILE *out, const Plan *plan, double gflops, double gigabytes);
 /* Buffer of a node (leaf or computed) in a program; NULL where it lives in registers only. */
 Buffer *plan_buffer(const Plan *plan, const ProgramPlan *program, const Node *node);
 bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes); /* float64? */

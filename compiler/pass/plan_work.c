@@ -143,14 +143,26 @@ typedef struct Naming {
 static void name_read(const Scalar *read, void *context) {
     Naming *n = context;
     Name name = read->node->name;
+    if (!name && read->node->kind == NODE_COMP) { /* what that was made from */
+        sc_reads(read->node->body, name_read, n);
+        return;
+    }
     if (!name || (n->text && strstr(n->text, name))) return;
     n->text = n->text ? arena_printf(n->arena, "%s, %s", n->text, name) : name;
 }
 
-static const char *kernel_name(Arena *arena, const Kernel *kernel) {
+static const char *made_from(Arena *arena, const Node *node) {
     Naming naming = {arena, NULL};
-    if (kernel->transpose && kernel->transpose->node->name)
-        return arena_printf(arena, "turn %s", kernel->transpose->node->name);
+    if (node->kind == NODE_COMP) sc_reads(node->body, name_read, &naming);
+    return naming.text ? naming.text : "constants";
+}
+
+static const char *kernel_name(Arena *arena, const Kernel *kernel) {
+    if (kernel->transpose) {
+        const Node *node = kernel->transpose->node;
+        return arena_printf(arena, "turn %s%s", node->name ? "" : "what is from ",
+                            node->name ? node->name : made_from(arena, node));
+    }
     if (kernel->copy_to) return arena_printf(arena, "keep %s", kernel->copy_to->name);
     if (kernel->calls.len) return call_info[kernel->calls.at[0]->call].text;
     for (int i = kernel->maps.len - 1; i >= 0 && !kernel->reductions.len; i--)
@@ -159,11 +171,9 @@ static const char *kernel_name(Arena *arena, const Kernel *kernel) {
         if (kernel->reductions.at[i]->name) return kernel->reductions.at[i]->name;
     for (int i = 0; i < kernel->maps.len; i++)
         if (kernel->maps.at[i]->name) return kernel->maps.at[i]->name;
-    const NodeList *some = kernel->reductions.len ? (const NodeList *)&kernel->reductions
-                                                  : (const NodeList *)&kernel->maps;
-    for (int i = 0; i < some->len; i++)
-        sc_reads(some->at[i]->body, name_read, &naming);
-    return arena_printf(arena, "from %s", naming.text ? naming.text : "values without a name");
+    return arena_printf(arena, "from %s",
+                        made_from(arena, kernel->reductions.len ? kernel->reductions.at[0]
+                                                                : kernel->maps.at[0]));
 }
 
 void plan_work(const Plan *plan, ProgramPlan *program) {
@@ -183,5 +193,76 @@ void plan_work(const Plan *plan, ProgramPlan *program) {
             phase->work.flops_each += kernel->work.flops_each;
         }
         touches(plan, program, &phase->work, phase->kernels.at, phase->kernels.len);
+    }
+}
+
+/* ---- The table of `check --plan` */
+typedef struct Limits {
+    double gflops, gigabytes;
+    int batch;
+} Limits;
+
+/* Microseconds: arithmetic and memory overlap, the longer one counts. */
+static double least_time(const Limits *limits, double flops, double bytes) {
+    double compute = 1e-3 * flops / limits->gflops, move = 1e-3 * bytes / limits->gigabytes;
+    return compute > move ? compute : move;
+}
+
+static double print_amounts(FILE *out, const Limits *limits, const PlanWork *work) {
+    double flops = work->flops + work->flops_each * limits->batch;
+    double bytes = work->bytes + work->bytes_each * limits->batch;
+    double time = least_time(limits, flops, bytes);
+    fprintf(out, "%10.3f %9.3f %9.1f  ", 1e-6 * flops, 1e-6 * bytes, time);
+    return time;
+}
+
+static void print_extents(FILE *out, const int64_t *extent, int count) {
+    for (int d = 0; d < count; d++)
+        fprintf(out, "%s%lld", d ? ", " : "", (long long)extent[d]);
+}
+
+static void print_kernel(FILE *out, const Limits *limits, const Kernel *kernel) {
+    static const char *const lanes[] = {"", "examples", "elements"};
+    print_amounts(out, limits, &kernel->work);
+    fprintf(out, "    %s [", kernel->name);
+    print_extents(out, kernel->axis, kernel->axes);
+    fputc(']', out);
+    if (kernel->nred) {
+        fprintf(out, " over [");
+        print_extents(out, kernel->extent + kernel->rank, kernel->nred);
+        fputc(']', out);
+    }
+    if (kernel->batch_sum) fprintf(out, " and the batch");
+    if (kernel->carrier) fprintf(out, ", lanes along %s", lanes[kernel->carrier]);
+    int64_t tile = 1;
+    for (int d = 0; d < kernel->axes; d++)
+        tile *= kernel->tile[d] > 1 ? kernel->tile[d] : 1;
+    for (int d = 0, first = 1; tile > 1 && d < kernel->axes; d++, first = 0)
+        fprintf(out, "%s%d", first ? ", tile " : " x ", kernel->tile[d] > 1 ? kernel->tile[d] : 1);
+    if (kernel->block_tile > 1) fprintf(out, ", %d blocks together", kernel->block_tile);
+    fputc('\n', out);
+}
+
+void plan_work_print(FILE *out, const Plan *plan, double gflops, double gigabytes) {
+    static const char *const kinds[] = {"one thread", "by blocks of examples", "by units"};
+    for (int i = 0; i < plan->programs.len; i++) {
+        const ProgramPlan *program = plan->programs.at[i];
+        if (program->program->kind != PROGRAM_STEP) continue;
+        Limits limits = {gflops, gigabytes, program->batch};
+        PlanWork all = {0};
+        double time = 0;
+        fprintf(out, "plan of a step with %d examples; at least, with one thread at %.1f GFLOP/s "
+                     "and %.1f GB/s:\n", program->batch, gflops, gigabytes);
+        fprintf(out, "%10s %9s %9s\n", "MFLOP", "MB", "us");
+        for (int p = 0; p < program->phases.len; p++) {
+            const PlanPhase *phase = &program->phases.at[p];
+            time += print_amounts(out, &limits, &phase->work);
+            fprintf(out, "phase %d, %s\n", p, kinds[phase->kind]);
+            for (int k = 0; k < phase->kernels.len; k++)
+                print_kernel(out, &limits, phase->kernels.at[k]);
+            add(&all, &phase->work);
+        }
+        print_amounts(out, &limits, &all);
+        fprintf(out, "the step; phase by phase %.1f us\n", time);
     }
 }
