@@ -53,7 +53,8 @@ typedef struct GrBuffer {
 
 typedef enum GrProgramKind {
     GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH, GR_ORDER, GR_SUMS, GR_METRIC,
-    GR_AFTER, GR_KEPT, GR_SAMPLE, GR_WATCH /* a step, and results "watch:NAME", "flag:NAME" */
+    GR_AFTER, GR_KEPT, GR_SAMPLE, GR_WATCH, /* a step, and results "watch:NAME", "flag:NAME" */
+    GR_CHECK /* results 1 or 0, "start PLACE: TEXT" of settings, "step PLACE: TEXT" of what changes */
 } GrProgramKind;
 typedef struct GrProgram {
     const char *name;          /* "init" "step" "eval" "predict" "epoch" "fit0" "split:test" */

@@ -148,7 +148,8 @@ static bool learn(Follow *f, Data *data) {
         batch.examples = set.examples;
         batch.presented = presented;
         set_hypers(f, count);
-        batch_run(&batch, run->team);
+        ok = run_check(run, &f->progress, f->fault);
+        if (ok) batch_run(&batch, run->team);
         batch_free(&batch);
         f->progress.step++;
         log_step(&f->log, f->progress.step, 0, before, 8);

@@ -41,7 +41,7 @@ bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Faul
     for (int i = 0; i < model->nhypers; i++) /* metrics: unknown before the first evaluation */
         if (strchr(model->hypers[i].name, '.') && strncmp(model->hypers[i].name, "set:", 4) != 0)
             run_hyper(run, model->hypers[i].name, NAN);
-    return true;
+    return run_check(run, NULL, fault);
 }
 
 void run_close(Run *run) {

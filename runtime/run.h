@@ -73,6 +73,10 @@ bool run_over(Run *run, const GrProgram *program, const Set *set, const uint32_t
               TakeChunk *take, void *context, Fault *fault);
 /* A program without examples: init, epoch. */
 void run_plain(Run *run, const GrProgram *program);
+/* check.c: what defs require of settings, and, where progress is given, of what this step's schedules
+ * say (NULL: of settings alone). */
+struct Progress;
+bool run_check(Run *run, const struct Progress *progress, Fault *fault);
 /* init, then the fits over the training split. */
 bool run_init(Run *run, Fault *fault);
 const GrBuffer *run_result(const GrProgram *program, const char *name); /* NULL where absent */

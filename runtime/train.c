@@ -223,8 +223,10 @@ static Ending one_step(Training *t) {
             size = course_size(&t->course, progress->step + 1, progress->epoch);
     t->batch.live = left < size ? left : size;
     t->batch.examples = t->order + progress->position;
-    if (!order_enough(run->model, t->batch.live, 0, t->fault)) return FAILED;
     set_hypers(t, t->batch.live);
+    if (!order_enough(run->model, t->batch.live, 0, t->fault) ||
+        !run_check(run, progress, t->fault))
+        return FAILED;
     order_again(&t->batch, progress->presented, t->again);
     bool last = size >= left || progress->step + 1 == progress->total,
          watched = watch_step(&t->watch, &t->batch, last);
@@ -242,9 +244,8 @@ static Ending one_step(Training *t) {
     progress->loss_count += t->batch.live;
     t->examples += t->batch.live;
     t->epoch_examples += t->batch.live;
-    bar_show(&t->bar, progress, t->epochs,
-             (progress->position + size - 1) / size, t->steps_per_epoch,
-             t->examples);
+    bar_show(&t->bar, progress, t->epochs, (progress->position + size - 1) / size,
+             t->steps_per_epoch, t->examples);
     return caught ? INTERRUPTED : progress->step >= progress->total ? FINISHED : GOING;
 }
 

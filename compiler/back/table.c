@@ -215,7 +215,7 @@ static const int program_kind[PROGRAM_KINDS] = {
     [PROGRAM_EPOCH] = GR_EPOCH, [PROGRAM_ORDER] = GR_ORDER,
     [PROGRAM_SUMS] = GR_SUMS,   [PROGRAM_METRIC] = GR_METRIC,
     [PROGRAM_AFTER] = GR_AFTER, [PROGRAM_KEPT] = GR_KEPT, [PROGRAM_SAMPLE] = GR_SAMPLE,
-    [PROGRAM_WATCH] = GR_WATCH};
+    [PROGRAM_WATCH] = GR_WATCH, [PROGRAM_CHECK] = GR_CHECK};
 
 static void put_programs(Emitter *e, Row *model) {
     ValueList rows = {0};

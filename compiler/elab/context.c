@@ -37,6 +37,21 @@ static void note_uses(Elab *e, int below) {
         diag_note(e->uses.at[i].at, "in the use of `%s` here", e->uses.at[i].decl->name);
 }
 
+static Span place_of_use(const Elab *e, Span at, int *use) {
+    Span place = at;
+    *use = e->uses.len;
+    while (in_library(place) && *use > 0)
+        place = e->uses.at[--*use].at;
+    if (!in_library(place)) return place;
+    *use = e->uses.len;
+    return at;
+}
+
+Span user_place(const Elab *e, Span at) {
+    int use;
+    return place_of_use(e, at, &use);
+}
+
 bool fail(Elab *e, Span at, const char *code, const char *format, ...) {
     e->failed++;
     if (e->quiet) return false;
@@ -45,11 +60,8 @@ bool fail(Elab *e, Span at, const char *code, const char *format, ...) {
     char text[1024];
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    int use = e->uses.len;
-    Span place = at;
-    while (in_library(place) && use > 0)
-        place = e->uses.at[--use].at;
-    if (in_library(place)) place = at, use = e->uses.len;
+    int use;
+    Span place = place_of_use(e, at, &use);
     diag_error(place, code, "%s", text);
     if (use < e->uses.len && at.file)
         diag_note(at, "inside `%s`, here", e->uses.at[e->uses.len - 1].decl->name);

@@ -200,38 +200,13 @@ static void run_at(Elab *e, const Stmt *stmt) {
     *place = eval_with(e, stmt->value, statement_frame(e, stmt), NULL);
 }
 
-/* Whether the expression asks for an argument whose value changes during training (a schedule). */
-static bool asks_schedule(Elab *e, const Expr *x) {
-    if (!x) return false;
-    if (x->kind == EXPR_NAME) {
-        const Value *v = find_value(e, x->name);
-        if (v && v->kind == VAL_NUMBER && !v->known && !v->s->dims)
-            for (int i = 0; e->scope->decl && i < e->scope->decl->params.len; i++)
-                if (e->scope->decl->params.at[i].name == x->name) return true;
-    }
-    for (int i = 0; i < x->args.len; i++)
-        if (asks_schedule(e, x->args.at[i].value)) return true;
-    return asks_schedule(e, x->base) || asks_schedule(e, x->a) || asks_schedule(e, x->b) ||
-           asks_schedule(e, x->c);
-}
-
-/* `require condition, "text"`: the fault is the one who uses the def. What a schedule gives is not
- * known here: a condition on it is not asked. False where the rest of the def makes no sense. */
 static bool run_require(Elab *e, const Stmt *stmt) {
     run_where(e, stmt);
-    if (asks_schedule(e, stmt->value)) return true;
     Frame f = statement_frame(e, stmt), *outer = e->frame;
     e->frame = &f;
     Value *v = value_condition(e, eval(e, stmt->value), stmt->value->at);
     frame_end(e, outer);
-    if (v->kind == VAL_NUMBER && !v->known)
-        fail(e, stmt->value->at, "E0432", "`require` wants what is known at compile time");
-    else if (v->kind == VAL_NUMBER && v->num == 0)
-        fail(e, stmt->at, "E0431", "%s", stmt->text);
-    else
-        return v->kind == VAL_NUMBER;
-    e->scope->result = value_error(e);
-    return false;
+    return require_run(e, stmt, v, stmt->value->at);
 }
 
 void run_body(Elab *e, const StmtList *body) {

@@ -183,6 +183,7 @@ typedef struct Elab {
     bool warned_batch;
     Map sample_true; /* the names `training` that are true in MODE_SAMPLE */
     VEC(const Scalar *) stops;
+    VEC(Result) checks; /* what is required of settings and schedules */
     VEC(Result) epoch_updates; /* NEXT of states after an evaluation */
     bool scheduling;           /* a hyperparameter is being evaluated */
     bool looks_at_test;        /* a metric of the test set stands for one of validation */
@@ -219,6 +220,7 @@ typedef struct Elab {
 /* ---- context.c: messages, dimensions, names */
 bool fail(Elab *e, Span at, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* false where kept quiet */
+Span user_place(const Elab *e, Span at); /* the innermost one in the user's own text */
 void fail_note(Elab *e, Span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void fail_help(Elab *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int dim_new(Elab *e, int64_t extent, Span at); /* -1 where there are too many */
@@ -351,6 +353,10 @@ void run_param(Elab *e, const Stmt *stmt);
 void run_state(Elab *e, const Stmt *stmt);
 void run_update(Elab *e, const Stmt *stmt);
 void run_where(Elab *e, const Stmt *stmt);
+
+/* ---- require.c: `v` is the condition, which stands at `at` */
+bool require_run(Elab *e, const Stmt *stmt, Value *v, Span at);
+void require_program(Elab *e);
 /* The new value of a leaf as a node of its shape; NULL after an error. */
 Node *update_fits(Elab *e, const Value *v, const Node *leaf, Span at);
 Value *run_indexed(Elab *e, const Target *target, const Stmt *stmt, Name label);

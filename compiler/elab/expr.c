@@ -132,7 +132,8 @@ static Value *eval_logic(Elab *e, const Expr *x, Op op) {
     if (a->kind != VAL_NUMBER) return a;
     if (a->known && (a->num != 0) == (op == OP_OR)) return value_truth(e, op == OP_OR, x->at);
     Value *b = value_condition(e, eval(e, x->b), x->b->at);
-    return a->known ? b : num_op(e, op, a, b, NULL, x->at);
+    double constant; /* what is known may be set all the same */
+    return sc_is_const(a->s, &constant) ? b : num_op(e, op, a, b, NULL, x->at);
 }
 
 static Value *eval_binary(Elab *e, const Expr *x) {

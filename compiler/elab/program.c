@@ -114,6 +114,7 @@ static uint64_t hash_text(const char *text, size_t length) {
 
 void unit_finish(Elab *e) {
     Unit *u = e->unit;
+    require_program(e);
     const Source *source = source_get(e->module->file);
     if (source) {
         char folder[PATH_MAX], path[PATH_MAX];

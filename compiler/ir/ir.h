@@ -247,6 +247,7 @@ typedef enum ProgramKind {
     PROGRAM_SAMPLE,  /* predict with the draws of training */
     PROGRAM_METRIC,  /* metrics of the whole evaluated set, from its sums */
     PROGRAM_WATCH,   /* one update, and what is watched of it */
+    PROGRAM_CHECK,   /* without examples: 1 where what a def requires is so; see require.c */
     PROGRAM_KINDS
 } ProgramKind;
 typedef enum ResultKind {
