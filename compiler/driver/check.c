@@ -163,14 +163,6 @@ static void training_print(Arena *arena, const Unit *unit) {
 }
 
 /* ---- Draws: where each example has its own for every weight, they cost more than the layers */
-static bool draws_own(const Scalar *s) {
-    if (!s) return false;
-    if (s->kind == SC_DRAW && !s->shared) return true;
-    for (int i = 0; s->kind == SC_OP && i < 3; i++)
-        if (draws_own(s->arg[i])) return true;
-    return false;
-}
-
 static void draws_print(Arena *arena, const Unit *unit, double flops) {
     const double each = 90; /* as many floating-point operations cost what one draw does */
     const Program *step = unit_program(unit, "step");
@@ -180,7 +172,7 @@ static void draws_print(Arena *arena, const Unit *unit, double flops) {
     if (step) nodes = program_nodes(arena, step);
     for (int i = 0; i < nodes.len; i++) {
         const Node *node = nodes.at[i];
-        if (node->kind != NODE_COMP || !draws_own(node->body)) continue;
+        if (node->kind != NODE_COMP || !node->body->draws_own) continue;
         double count = (double)node_count(node) * (double)node_terms(node);
         all += count;
         if (count <= most) continue;

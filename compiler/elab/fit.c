@@ -16,15 +16,9 @@ typedef struct Reads {
 
 static void look(const Scalar *read, void *context);
 
-static const Scalar *look_draw(Graph *g, const Scalar *leaf, void *context) {
-    (void)g;
-    if (leaf->kind == SC_DRAW) ((Reads *)context)->draws = true;
-    return NULL;
-}
-
 static void look_at(Reads *r, const Scalar *s) {
+    r->draws |= s->draws;
     sc_reads(s, look, r);
-    sc_rewrite(r->e->g, s, look_draw, r);
 }
 
 static void look_node(Reads *r, Node *node) {

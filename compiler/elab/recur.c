@@ -113,13 +113,6 @@ static void member_read(const Scalar *read, void *context) {
     m->examples |= read->node->per_example && map_get(m->groups, read->node) != m->group;
 }
 
-static bool draws_for_examples(const Scalar *s) {
-    if (s->kind == SC_DRAW) return !s->shared;
-    for (int i = 0; s->kind == SC_OP && i < op_info[s->op].arity; i++)
-        if (draws_for_examples(s->arg[i])) return true;
-    return false;
-}
-
 static void check_group(Elab *e, Node *node, Name name, Span at) {
     Arena *scratch = arena_new();
     Program program = {.kind = PROGRAM_KINDS};
@@ -133,7 +126,7 @@ static void check_group(Elab *e, Node *node, Name name, Span at) {
         const Scalar *body = group->nodes.at[i]->body;
         if (!body) continue;
         sc_reads(body, member_read, &members);
-        members.examples |= draws_for_examples(body);
+        members.examples |= body->draws_own;
     }
     if (group && group->fault) {
         if (fail(e, at, "E0350",

@@ -40,7 +40,7 @@ int sc_compare(const Scalar *a, const Scalar *b);
 
 /* What an index form takes from the scalars of its computed positions. */
 typedef struct IxFacts {
-    bool per_example, reads, narrow; /* narrow: holds a read or draw that is not wide */
+    bool per_example, reads, draws, draws_own, narrow; /* narrow: holds a read or draw that is not wide */
 } IxFacts;
 IxFacts ix_facts(const Ix *a);
 /* Calls visit for the scalar of each computed position in a. */

@@ -90,6 +90,7 @@ struct Scalar {
     bool per_example;      /* depends on the example */
     bool wide;             /* made of wide reads and constants only, at least one read */
     bool reads;            /* holds a read or a draw */
+    bool draws, draws_own; /* holds a draw, one of the example; in computed positions and outside too */
     uint32_t dims;         /* dimensions it depends on */
     double value;          /* CONST */
     const Ix *ix;          /* INDEX: its value as a number; DRAW: element number over the left-hand side */

@@ -368,6 +368,8 @@ static void add_facts(const Scalar *value, void *context) {
     IxFacts *facts = context;
     facts->per_example |= value->per_example;
     facts->reads |= value->reads;
+    facts->draws |= value->draws;
+    facts->draws_own |= value->draws_own;
     facts->narrow |= value->reads && !value->wide;
 }
 

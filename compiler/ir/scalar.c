@@ -27,6 +27,8 @@ static void depend(Scalar *s, bool *narrow, const Scalar *part) {
     s->dims |= part->dims;
     s->per_example |= part->per_example;
     s->reads |= part->reads;
+    s->draws |= part->draws;
+    s->draws_own |= part->draws_own;
     *narrow |= part->reads && !part->wide;
 }
 
@@ -35,6 +37,8 @@ static void depend_ix(Scalar *s, bool *narrow, const Ix *ix) {
     s->dims |= ix_dims(ix);
     s->per_example |= facts.per_example;
     s->reads |= facts.reads;
+    s->draws |= facts.draws;
+    s->draws_own |= facts.draws_own;
     *narrow |= facts.narrow;
 }
 
@@ -44,7 +48,11 @@ static void set_flags(Scalar *s) {
     for (int i = 0; i < 3; i++)
         depend(s, &narrow, s->arg[i]);
     depend(s, &narrow, s->outside);
-    if (s->kind == SC_DRAW) s->reads = true, s->per_example |= !s->shared;
+    if (s->kind == SC_DRAW) {
+        s->reads = s->draws = true;
+        s->draws_own |= !s->shared;
+        s->per_example |= !s->shared;
+    }
     if (s->kind == SC_READ) {
         s->reads = true;
         s->per_example |= s->node->per_example;

@@ -141,8 +141,6 @@ bool plan_follows(const ProgramPlan *program, const Kernel *kernel, const Kernel
 bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride);
 /* The axis that a dimension of the space is run by. */
 int plan_axis(const Kernel *kernel, int dim);
-/* Does an expression draw for each example? */
-bool plan_draws(const Scalar *s);
 enum { DRAW_TILE = 8 };
 /* Can the kernels of a recurrence run now? Adds them to a phase in the order of a step. */
 bool plan_group_ready(const ProgramPlan *program, const ScanGroup *group);

@@ -134,14 +134,6 @@ static Buffer *words(Plan *plan, ProgramPlan *program) {
     return buffer;
 }
 
-bool plan_draws(const Scalar *s) {
-    if (s->kind == SC_DRAW) return !s->shared;
-    if (s->kind != SC_OP) return false;
-    for (int i = 0; i < op_info[s->op].arity; i++)
-        if (plan_draws(s->arg[i])) return true;
-    return false;
-}
-
 /* Touches what every kernel uses, in order. */
 static void live(Plan *plan, ProgramPlan *program, bool scratch) {
     int order = 0;
@@ -172,7 +164,7 @@ void plan_memory(Plan *plan, ProgramPlan *program) {
         Node *node = program->nodes.at[i];
         if (node->kind == NODE_INPUT || node->kind == NODE_CALL) buffer_new(plan, program, node);
         if (node->kind != NODE_COMP) continue;
-        draws |= plan_draws(node->body);
+        draws |= node->body->draws_own;
         if (map_has(&program->stored, node) && !map_has(&program->in_place, node))
             buffer_new(plan, program, node);
     }

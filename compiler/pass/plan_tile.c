@@ -99,7 +99,7 @@ static bool wants_draws(const Kernel *kernel) {
     if (kernel->group && last == 0) return false;
     if (kernel->axes > 1 && kernel->axis[last] % DRAW_TILE) return false; /* rows would not align */
     for (int i = 0; i < kernel->maps.len; i++)
-        if (plan_draws(kernel->maps.at[i]->body)) return true;
+        if (kernel->maps.at[i]->body->draws_own) return true;
     return false;
 }
 

@@ -61,24 +61,11 @@ typedef struct Hoist {
     Graph *g;
     const int64_t *extents;
     bool shared; /* hoists every shared part; else the wide ones alone */
-    Map done, draws;
+    Map done;
 } Hoist;
 
-static bool has_draw(Hoist *h, const Scalar *s) {
-    if (s->kind != SC_OP || !s->reads) return s->kind == SC_DRAW;
-    const char *known = map_get(&h->draws, s);
-    if (!known) {
-        bool has = false;
-        for (int i = 0; i < op_info[s->op].arity; i++)
-            has |= has_draw(h, s->arg[i]);
-        known = has ? "y" : "n";
-        map_put(&h->draws, s, (void *)known);
-    }
-    return *known == 'y';
-}
-
 static bool is_apart(Hoist *h, const Scalar *s) {
-    return s->reads && (s->wide || (h->shared && !s->per_example)) && !has_draw(h, s) &&
+    return s->reads && (s->wide || (h->shared && !s->per_example)) && !s->draws &&
            __builtin_popcount(s->dims) <= MAX_RANK;
 }
 
@@ -134,7 +121,6 @@ static Node *comp_hoisted(Graph *g, CompSpec *spec) {
         Arena *scratch = arena_new();
         Hoist h = {.g = g, .extents = spec->extent, .shared = spec->body->per_example};
         map_init(&h.done, scratch);
-        map_init(&h.draws, scratch);
         spec->body = hoist(&h, spec->body);
         arena_free(scratch);
     }
