@@ -15,10 +15,12 @@ typedef struct Equal {
     bool verbose;   /* say something of every result */
     bool strict;    /* NaN is a fault where the interpreter has it, too */
     void (*say)(const char *line, void *context);
+    void (*ran)(const struct Equal *equal, const GrProgram *program); /* after it ran, or NULL */
     void *context;
 } Equal;
 /* Runs every compiled program once, from the samples, and compares each result (values, gradients,
- * new parameters and states) element by element: by 1e-12 (float32: 1e-5) of what its terms add up
- * to without cancelling. Gives the number of results that differ; each is said. */
+ * new parameters and states) element by element: by 1e-12 of what its terms add up to without
+ * cancelling (float32: by a bound that grows with the length of the sums). Each program is run once
+ * more in pieces, by two and by three threads: the same bits. Gives the number of results that differ; each is said. */
 int equal_check(Equal *equal);
 #endif

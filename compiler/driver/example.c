@@ -243,7 +243,14 @@ static void example_check(Example *x, Native *native) {
     Eval *eval = samples_eval(x->arena, samples);
     if (!x->fault) numbers_check(x, eval);
     if (!x->fault) gradients_check(x->unit, 1, NULL, 1e7, gradient_check, x);
-    Equal equal = {x->arena, x->unit, samples, eval, native, false, true, compiled_say, x};
+    Equal equal = {.arena = x->arena,
+                   .unit = x->unit,
+                   .samples = samples,
+                   .eval = eval,
+                   .native = native,
+                   .strict = true,
+                   .say = compiled_say,
+                   .context = x};
     if (!x->fault && native && equal_check(&equal) && !x->fault)
         x->fault = "compiled: other programs";
     if (!native) x->fault = "the examples of the file cannot be compiled";

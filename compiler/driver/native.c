@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Compiles a unit to a shared object, loads it and runs its programs on one thread.
+ * Compiles a unit to a shared object, loads it and runs its programs.
  * Needs the compiler and the runtime's abi. Knows nothing of samples, recordings or bounds. */
 #include "native.h"
 #include <dlfcn.h>
 #include <libgen.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,8 +40,17 @@ static bool library_open(Native *n, Arena *arena, Unit *unit, const BackOptions 
 
 static void memory_make(Native *n) {
     n->mem = aligned_alloc(64, (size_t)(n->model->memory + 64) / 64 * 64);
-    n->scratch = aligned_alloc(64, (size_t)(n->model->scratch + 64) / 64 * 64);
-    if (!n->mem || !n->scratch) bug("no memory of %lld bytes", (long long)n->model->memory);
+    if (!n->mem) bug("no memory of %lld bytes", (long long)n->model->memory);
+    for (int i = 0; i < NATIVE_THREADS; i++) {
+        n->scratch[i] = aligned_alloc(64, (size_t)(n->model->scratch + 64) / 64 * 64);
+        if (!n->scratch[i]) bug("no memory of %lld bytes", (long long)n->model->scratch);
+    }
+}
+
+static void memory_free(Native *n) {
+    free(n->mem);
+    for (int i = 0; i < NATIVE_THREADS; i++)
+        free(n->scratch[i]);
 }
 
 bool native_open(Native *n, Arena *arena, Unit *unit, const BackOptions *how) {
@@ -51,16 +61,14 @@ bool native_open(Native *n, Arena *arena, Unit *unit, const BackOptions *how) {
 }
 
 void native_next(Native *n) {
-    free(n->mem);
-    free(n->scratch);
+    memory_free(n);
     n->model = n->model->next;
     if (!n->model) bug("the library holds fewer units");
     memory_make(n);
 }
 
 void native_close(Native *n) {
-    free(n->mem);
-    free(n->scratch);
+    memory_free(n);
     if (n->library) dlclose(n->library);
     *n = (Native){0};
 }
@@ -68,7 +76,8 @@ void native_close(Native *n) {
 void native_clear(Native *n) {
     const GrModel *m = n->model;
     memset(n->mem, 0xff, (size_t)m->memory);
-    memset(n->scratch, 0xff, (size_t)m->scratch);
+    for (int i = 0; i < NATIVE_THREADS; i++)
+        memset(n->scratch[i], 0xff, (size_t)m->scratch);
     for (int i = 0; i < m->nfills; i++)
         for (int64_t k = 0; k < m->fills[i].count; k++)
             native_put(n, m->fills[i].offset, k, m->fills[i].bytes, m->fills[i].value);
@@ -121,13 +130,42 @@ void native_fill(Native *n, const GrBuffer *buffer, const double *values, int64_
     }
 }
 
-void native_run(Native *n, const GrProgram *program, int64_t examples, bool split) {
-    int64_t blocks = (examples + GR_LANES - 1) / GR_LANES;
-    for (int i = 0; i < program->nphases; i++) {
-        const GrPhase *p = &program->phases[i];
-        int64_t units = p->kind == GR_BLOCKS ? blocks : p->kind == GR_UNITS ? p->units : 1;
-        int64_t grain = !split ? units : p->kind == GR_UNITS && p->grain > 0 ? p->grain : 1;
-        for (int64_t from = 0; from < units; from += grain)
-            p->fn(n->mem, n->scratch, blocks, from, from + grain < units ? from + grain : units);
+typedef struct Share { /* of a phase, for one thread */
+    const Native *native;
+    const GrPhase *phase;
+    int64_t blocks, from, to;
+    int thread;
+} Share;
+
+static void *share_run(void *context) {
+    const Share *s = context;
+    if (s->from < s->to)
+        s->phase->fn(s->native->mem, s->native->scratch[s->thread], s->blocks, s->from, s->to);
+    return NULL;
+}
+
+static void phase_run(Native *n, const GrPhase *p, int64_t blocks, int threads) {
+    int64_t units = p->kind == GR_BLOCKS ? blocks : p->kind == GR_UNITS ? p->units : 1;
+    int64_t grain = p->kind == GR_UNITS && p->grain > 1 ? p->grain : 1;
+    if (units == 1 && threads) threads = 1;
+    int64_t grains = (units + grain - 1) / grain, parts = threads ? threads : grains;
+    pthread_t helper[NATIVE_THREADS];
+    Share share[NATIVE_THREADS];
+    for (int64_t i = parts - 1; i >= 0; i--) { /* thread 0 is this one */
+        int64_t from = grains * i / parts * grain, to = grains * (i + 1) / parts * grain;
+        int thread = threads ? (int)i : 0;
+        share[thread] = (Share){n, p, blocks, from, to < units ? to : units, thread};
+        if (!thread)
+            share_run(&share[0]);
+        else if (pthread_create(&helper[thread], NULL, share_run, &share[thread]))
+            bug("no thread could be started");
     }
+    for (int i = 1; i < threads; i++)
+        pthread_join(helper[i], NULL);
+}
+
+void native_run(Native *n, const GrProgram *program, int64_t examples, int threads) {
+    int64_t blocks = (examples + GR_LANES - 1) / GR_LANES;
+    for (int i = 0; i < program->nphases; i++)
+        phase_run(n, &program->phases[i], blocks, threads);
 }

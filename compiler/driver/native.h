@@ -6,10 +6,11 @@
 #include "abi.h"
 #include "back.h"
 
+enum { NATIVE_THREADS = 3 };
 typedef struct Native {
     void *library;
     const GrModel *model;
-    char *mem, *scratch;
+    char *mem, *scratch[NATIVE_THREADS];
     int bytes; /* of a number */
 } Native;
 
@@ -31,7 +32,8 @@ int64_t native_place(const GrBuffer *buffer, int64_t example, int64_t element);
  * example; the buffer "live" is 1 for examples and 0 behind them, whatever `values`. */
 void native_fill(Native *native, const GrBuffer *buffer, const double *values, int64_t count,
                  int64_t examples);
-/* Runs all phases: whole ranges at once, or, where `split`, in the smallest pieces that threads
- * could be given. */
-void native_run(Native *native, const GrProgram *program, int64_t examples, bool split);
+/* Runs all phases by so many threads (at most NATIVE_THREADS), as the runtime's team hands out
+ * units, but however little there is to do; 0: by one, in the smallest pieces that threads could be
+ * given. */
+void native_run(Native *native, const GrProgram *program, int64_t examples, int threads);
 #endif

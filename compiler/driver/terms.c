@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The absolute version of a node: what its terms add up to without cancelling.
- * Needs ir. A scale for comparisons; decides nothing. */
+ * The absolute version of a node: what its terms add up to without cancelling; and how many there
+ * are. Needs ir. A scale for comparisons; decides nothing. */
 #include "terms.h"
 #include <string.h>
 
@@ -46,4 +46,33 @@ Node *absolute_node(Graph *g, Node *node, int depth) {
     }
     return graph_map(g, node->rank, node->extent,
                      sc_op(g, OP_ABS, sc_read_all(g, node), NULL, NULL), NULL, node->at);
+}
+
+typedef struct Chain {
+    Map *known;
+    int64_t examples, most;
+} Chain;
+
+static void chain_read(const Scalar *read, void *context) {
+    Chain *chain = context;
+    int64_t n = sum_chain(chain->known, read->node, chain->examples);
+    if (n > chain->most) chain->most = n;
+}
+
+int64_t sum_chain(Map *known, Node *node, int64_t examples) {
+    intptr_t found = (intptr_t)map_get(known, node);
+    if (found || node->kind == NODE_SCAN) /* a recurrence: what it reads besides itself */
+        return found ? found - 1 : node->rank ? node->extent[0] : 0;
+    map_put(known, node, (void *)(intptr_t)1); /* no second visit on the way */
+    Chain chain = {known, examples, 0};
+    if (node->body) sc_reads(node->body, chain_read, &chain);
+    for (int i = 0; i < CALL_OPERANDS; i++)
+        if (node->operand[i]) {
+            int64_t n = sum_chain(known, node->operand[i], examples);
+            if (n > chain.most) chain.most = n;
+        }
+    if (node->reduce == RED_SUM || node->reduce == RED_PROD)
+        chain.most += node_terms(node) * (node->over_batch ? examples : 1);
+    map_put(known, node, (void *)(intptr_t)(chain.most + 1));
+    return chain.most;
 }

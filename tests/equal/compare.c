@@ -1,49 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * gradus-equal: compiled code against the interpreter, element by element, in float64 and float32,
- * and gradients against differences. Needs the compiler, the runtime's abi and sampled leaves.
- * Measures nothing and trains nothing: one run of each program from a common state. */
+ * and gradients against differences; for a file, a def, or random models.
+ * Needs the compiler. Reads its command line and loads; check.c and sweep.c compare. */
+#include "check.h"
 #include "elab.h"
-#include "equal.h"
-#include "pass.h"
-#include "random.h"
-#include <math.h>
+#include "sweep.h"
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Config {
-    const char *subject; /* FILE.gr, FILE.graph, "def(...) on [shape]" or random:SEED */
-    const char *cpu, *runtime;
-    int64_t examples;
-    uint64_t seed;
-    int level, float_bits; /* float_bits 0: both */
-    double inputs; /* factor on all input numbers; other than 1: nothing may come out as NaN */
-    bool gradients, verbose, full, graph;
-} Config;
-
-typedef struct Build { /* a unit and common values */
-    Arena *arena;
-    const Config *config;
-    Unit *unit;
-    Samples *samples;
-    Eval *eval; /* of all programs and both widths */
-} Build;
 
 static bool ends_with(const char *text, const char *end) {
     size_t length = strlen(text), n = strlen(end);
     return length > n && !strcmp(text + length - n, end);
 }
 
-static bool is_random(const char *subject) {
-    return !strncmp(subject, "random:", 7);
-}
-
 static bool is_def(const char *subject) {
-    return !is_random(subject) && !ends_with(subject, ".gr") && !ends_with(subject, ".graph");
-}
-
-static void verify(const Pass *pass, Unit *unit, void *context) {
-    (void)pass, (void)context;
-    graph_verify(unit, 1);
+    return !ends_with(subject, ".gr") && !ends_with(subject, ".graph");
 }
 
 static Unit *graph_load(Arena *arena, const char *path) {
@@ -58,7 +29,6 @@ static Unit *graph_load(Arena *arena, const char *path) {
 }
 
 static Unit *subject_load(Arena *arena, const char *subject) {
-    if (is_random(subject)) return random_unit(arena, strtoull(subject + 7, NULL, 10));
     if (ends_with(subject, ".graph")) return graph_load(arena, subject);
     Module *module =
         is_def(subject) ? module_load_text(arena, "equal", "") : module_load(arena, subject);
@@ -66,113 +36,19 @@ static Unit *subject_load(Arena *arena, const char *subject) {
     return is_def(subject) ? elab_def(arena, module, subject) : elab_unit(arena, module, NULL);
 }
 
-/* The unit after all passes; a batch that fills neither its blocks nor its lanes unless `full`. */
-static Unit *unit_make(Arena *arena, const Config *config) {
+/* The exit code. */
+static int check(Config *config) {
+    Arena *arena = arena_new();
     Unit *unit = subject_load(arena, config->subject);
-    if (!unit || diag_errors() > 0) return NULL;
-    graph_verify(unit, 0);
-    unit->config.batch = config->full ? (config->examples + 15) / 16 * 16
-                                      : config->examples + 17 - (config->examples % 16 == 15);
-    gradients_add(unit, is_def(config->subject) || is_random(config->subject));
-    pass_run(unit, NULL, verify, NULL);
-    return diag_errors() > 0 ? NULL : unit;
-}
-
-static void gradient_report(const GradientReport *r, void *context) {
-    const Config *config = context;
-    if (config->verbose || r->wrong || r->kinks)
-        printf(
-            "  gradient %-28s %lld of %lld elements, worst relative error %.1e, %lld on a kink%s\n",
-            r->path, (long long)r->checked, (long long)r->count, r->worst, (long long)r->kinks,
-            r->wrong ? "  WRONG" : "");
-    if (r->wrong)
-        printf("  %-37s %lld wrong; element %lld: gradient %.12g, difference %.12g\n", "",
-               (long long)r->wrong, (long long)r->worst_element, r->gradient, r->difference);
-}
-
-static void say(const char *line, void *context) {
-    (void)context;
-    printf("  %s\n", line);
-}
-
-/* The number of faults with numbers of `bytes` bytes; -1 where it could not be built. */
-static int check_width(Build *b, int bytes) {
-    BackOptions how = {.cpu = b->config->cpu,
-                       .level = b->config->level,
-                       .float_bytes = bytes,
-                       .runtime = b->config->runtime};
-    Native native;
-    if (!native_open(&native, b->arena, b->unit, &how)) return -1;
-    Equal equal = {.arena = b->arena,
-                   .unit = b->unit,
-                   .samples = b->samples,
-                   .eval = b->eval,
-                   .native = &native,
-                   .verbose = b->config->verbose,
-                   .strict = b->config->inputs != 1,
-                   .say = say};
-    int faults = equal_check(&equal);
-    native_close(&native);
-    return faults;
-}
-
-static int gradient_faults(const Build *b) {
-    const Config *config = b->config;
-    if (!config->gradients || !unit_program(b->unit, "step")) return 0;
-    int wrong = gradients_check(b->unit, config->seed, NULL, 1e8, gradient_report,
-                                (void *)(uintptr_t)config);
-    return wrong > 0 ? wrong : 0;
-}
-
-/* Inputs are the only leaves that a user's data can make large. */
-static void inputs_scale(Samples *samples, double factor) {
-    for (int i = 0; i < samples->list.len; i++) {
-        const Sample *s = &samples->list.at[i];
-        if (s->leaf->kind != NODE_INPUT || s->leaf->classes > 0 || !s->leaf->per_example ||
-            !strcmp(s->leaf->name, "live") || !strcmp(s->leaf->name, "weight") ||
-            !strncmp(s->leaf->name, "example.", 8))
-            continue;
-        for (int64_t k = 0; k < s->count; k++)
-            s->values[k] = (double)(float)(s->values[k] * factor);
-    }
-}
-
-/* The number of faults of the subject; -1 where it could not be built. */
-static int check(const Config *config) {
-    Build b = {.arena = arena_new(), .config = config};
-    b.unit = unit_make(b.arena, config);
-    if (!b.unit) return -1;
-    if (config->graph) graph_print(stdout, b.unit);
-    b.samples = samples_make(b.arena, b.unit, config->examples, config->seed);
-    inputs_scale(b.samples, config->inputs);
-    b.eval = samples_eval(b.arena, b.samples);
-    int total = 0;
-    for (int bytes = 8; bytes >= 4; bytes -= 4) {
-        if (config->float_bits && config->float_bits != 8 * bytes) continue;
-        int faults = check_width(&b, bytes);
-        diag_flush();
-        if (faults >= 0 && bytes == 8) faults += gradient_faults(&b);
-        if (faults < 0) return -1;
-        printf("%s: float%d %s\n", config->subject, 8 * bytes, faults ? "differs" : "equal");
-        total += faults;
-    }
-    eval_free(b.eval);
-    arena_free(b.arena);
-    return total;
-}
-
-/* "random:3-7" is five subjects. */
-static int check_all(Config *config) {
-    const char *last = is_random(config->subject) ? strchr(config->subject, '-') : NULL;
-    if (!last) return check(config);
-    int64_t from = atoll(config->subject + 7), to = atoll(last + 1);
-    int faulty = 0;
-    for (int64_t seed = from; seed <= to; seed++) {
-        config->subject = name_printf("random:%lld", (long long)seed);
-        faulty += check(config) != 0;
-    }
-    printf("%lld random models, %d faulty\n", (long long)(to - from + 1), faulty);
-    return faulty;
+    config->input_gradients = is_def(config->subject);
+    int faults = unit && !diag_errors() ? check_unit(arena, unit, config) : FAULT_REFUSED;
+    diag_flush();
+    printf("%s: %s\n", config->subject,
+           faults & FAULT_REFUSED ? "could not be built"
+           : faults               ? "differs"
+                                  : "equal");
+    arena_free(arena);
+    return faults & FAULT_REFUSED ? 1 : faults ? 4 : 0;
 }
 
 static int usage(void) {
@@ -180,15 +56,25 @@ static int usage(void) {
             "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
             "[--runtime=FILE] [-O0..3]\n"
             "                    [--inputs=FACTOR] [--full] [--no-gradients] [--graph] [-v]\n"
-            "                    FILE.gr | FILE.graph | \"def(...) on [shape]\" | "
-            "random:SEED[-SEED]\n");
+            "                    FILE.gr | FILE.graph | \"def(...) on [shape]\"\n"
+            "       gradus-equal [the same] [--shrink=TRIALS] [--keep=DIR] "
+            "random:SEED[-SEED] | layers:SEED[-SEED]\n");
     return 2;
 }
 
-static bool option_read(Config *c, const char *word) {
+typedef struct Options {
+    Sweep sweep;
+    Setting how;
+    int float_bits; /* 0: both */
+    int64_t examples;
+    bool fixed; /* how was given */
+} Options;
+
+static bool option_read(Options *o, const char *word) {
+    Config *c = &o->sweep.config;
     const char *value = strchr(word, '=') ? strchr(word, '=') + 1 : "";
     if (!strcmp(word, "--float=32") || !strcmp(word, "--float=64"))
-        c->float_bits = atoi(value);
+        o->float_bits = atoi(value), o->fixed = true;
     else if (!strncmp(word, "--examples=", 11))
         c->examples = atoll(value);
     else if (!strncmp(word, "--seed=", 7))
@@ -196,11 +82,15 @@ static bool option_read(Config *c, const char *word) {
     else if (!strncmp(word, "--inputs=", 9))
         c->inputs = atof(value);
     else if (!strncmp(word, "--cpu=", 6))
-        c->cpu = value;
+        o->how.cpu = value, o->fixed = true;
     else if (!strncmp(word, "--runtime=", 10))
         c->runtime = value;
+    else if (!strncmp(word, "--shrink=", 9))
+        o->sweep.shrink = atoi(value);
+    else if (!strncmp(word, "--keep=", 7))
+        o->sweep.keep = value;
     else if (!strncmp(word, "-O", 2) && word[2] >= '0' && word[2] <= '3' && !word[3])
-        c->level = word[2] - '0';
+        o->how.level = word[2] - '0', o->fixed = true;
     else if (!strcmp(word, "--full"))
         c->full = true;
     else if (!strcmp(word, "--no-gradients"))
@@ -214,19 +104,29 @@ static bool option_read(Config *c, const char *word) {
     return true;
 }
 
+static void settings_fix(const Options *o, Config *c) {
+    for (int bytes = 8; bytes >= 4; bytes -= 4) {
+        if (o->float_bits && o->float_bits != 8 * bytes) continue;
+        c->setting[c->settings] = o->how;
+        c->setting[c->settings++].bytes = bytes;
+    }
+}
+
 int main(int argc, char **argv) {
-    Config config = {.examples = 21, .seed = 1, .level = 2, .inputs = 1, .gradients = true};
+    Options o = {.how = {.level = 2},
+                 .sweep = {.config = {.seed = 1, .inputs = 1, .gradients = true}, .shrink = 600}};
+    Config *c = &o.sweep.config;
     for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '-' ? !option_read(&config, argv[i]) : config.subject != NULL)
-            return usage();
-        if (argv[i][0] != '-') config.subject = argv[i];
+        if (argv[i][0] == '-' ? !option_read(&o, argv[i]) : c->subject != NULL) return usage();
+        if (argv[i][0] != '-') c->subject = argv[i];
     }
-    if (!config.subject || config.examples < 1) return usage();
-    if (config.full) config.examples = (config.examples + 15) / 16 * 16;
-    int faults = check_all(&config);
-    if (faults < 0) {
-        diag_flush();
-        printf("%s: could not be built\n", config.subject);
-    }
-    return faults < 0 ? 1 : faults ? 4 : 0;
+    if (!c->subject || c->examples < 0) return usage();
+    bool sweep = sweep_subject(&o.sweep, c->subject);
+    if (!sweep && !c->examples) c->examples = 21;
+    if (c->full) c->examples = (c->examples + 15) / 16 * 16;
+    if (!sweep || o.fixed) settings_fix(&o, c);
+    c->work = sweep ? 2e6 : 1e8;
+    if (!sweep) return check(c);
+    c->input_gradients = true;
+    return sweep_run(&o.sweep) ? 4 : 0;
 }

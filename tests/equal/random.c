@@ -1,170 +1,25 @@
 /* SPDX-License-Identifier: MIT
- * Random models: contractions of odd extents, windows that leave their operand, reductions of every
- * kind, statistics of the batch, draws, computed positions, numbers of the run.
+ * Random graphs: contractions of odd extents, reductions of every kind over indices and examples,
+ * recurrences, states, draws, numbers of the run, a loss, its gradients and updates.
  * Needs ir. Values stay moderate, so that float32 has something to say; compares nothing itself. */
-#include "random.h"
-#include <stdlib.h>
+#include "make.h"
+#include <math.h>
 #include <string.h>
-
-enum { MOST_NODES = 24, MOST_WORK = 30000, MOST_ELEMENTS = 3000 };
-
-typedef struct Make {
-    Graph *g;
-    Unit *unit;
-    uint64_t random;
-    Node *pool[MOST_NODES], *live;
-    int n;
-} Make;
-
-static uint64_t next_random(Make *m) { /* splitmix64 */
-    uint64_t z = (m->random += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-static int pick(Make *m, int n) {
-    return (int)(next_random(m) % (uint64_t)n);
-}
-static bool one_in(Make *m, int n) {
-    return pick(m, n) == 0;
-}
-
-static const Scalar *number(Make *m, double value) {
-    return sc_const(m->g, value);
-}
-static const Scalar *op1(Make *m, Op op, const Scalar *a) {
-    return sc_op(m->g, op, a, NULL, NULL);
-}
-static const Scalar *op2(Make *m, Op op, const Scalar *a, const Scalar *b) {
-    return sc_op(m->g, op, a, b, NULL);
-}
-
-static int64_t any_extent(Make *m) {
-    static const int64_t common[] = {1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 15, 16, 17, 31, 33};
-    return common[pick(m, LENGTH(common))];
-}
-
-/* ---- Bodies: smooth and bounded mostly, with kinks here and there */
-static const Scalar *random_term(Make *m, const Scalar *a, const Scalar *b) {
-    switch (pick(m, 14)) {
-    case 0:
-        return op2(m, OP_MUL, a, b);
-    case 1:
-        return op2(m, OP_SUB, a, b);
-    case 2:
-        return op2(m, OP_ADD, op2(m, OP_MUL, a, b), a);
-    case 3:
-        return op1(m, OP_TANH, op2(m, OP_ADD, a, b));
-    case 4:
-        return op2(m, OP_DIV, a, op2(m, OP_ADD, number(m, 2), op2(m, OP_MUL, b, b)));
-    case 5:
-        return op2(m, OP_MUL, a, op1(m, OP_EXP, op2(m, OP_MUL, number(m, 0.3), op1(m, OP_SIN, b))));
-    case 6:
-        return op1(m, OP_SQRT, op2(m, OP_ADD, number(m, 1), op2(m, OP_MUL, a, a)));
-    case 7:
-        return op1(m, OP_LOG, op2(m, OP_ADD, number(m, 1.5), op2(m, OP_MUL, b, b)));
-    case 8:
-        return sc_op(m->g, OP_SELECT, op2(m, OP_GT, a, number(m, 0)), a,
-                     op2(m, OP_MUL, number(m, 0.1), b));
-    case 9:
-        return op2(m, one_in(m, 2) ? OP_MAX : OP_MIN, a, b);
-    case 10:
-        return op1(m, OP_ERF, op2(m, OP_SUB, a, b));
-    case 11:
-        return op2(m, OP_MUL, op1(m, OP_ABS, a), op1(m, OP_COS, b));
-    case 12:
-        return op2(m, OP_POW, op2(m, OP_ADD, number(m, 1), op1(m, OP_ABS, a)), number(m, 0.7));
-    default:
-        return op2(m, OP_MUL, a, number(m, 0.5));
-    }
-}
-
-static const Scalar *random_body(Make *m, const Scalar *a, const Scalar *b) {
-    const Scalar *body = random_term(m, a, b);
-    for (int i = pick(m, 3); i > 0; i--)
-        body = one_in(m, 2) ? random_term(m, body, a) : random_term(m, b, body);
-    return body;
-}
 
 /* Keeps what follows from growing without bound from node to node. */
 static const Scalar *tamed(Make *m, const Scalar *s, double size) {
     return op2(m, OP_DIV, s, number(m, size));
 }
 
-/* ---- Index space of a node that is being made. Dimensions are numbered as they come; `finish`
- * puts those that stay in front of those that are reduced. */
-typedef struct Space {
-    int n;
-    int64_t extent[MAX_DIMS];
-} Space;
-
-static double space_size(const Space *space) {
-    double size = 1;
-    for (int i = 0; i < space->n; i++)
-        size *= (double)space->extent[i];
-    return size;
+static const Scalar *live(Make *m) {
+    return op2(m, OP_NE, sc_read_all(m->g, m->live), number(m, 0));
 }
 
-static const Ix *dim_new(Make *m, Space *space, int64_t extent) {
-    space->extent[space->n] = extent;
-    return ix_dim(m->g, space->n++);
-}
-
-static const Ix *dim_like(Make *m, const Space *space, int64_t extent) {
-    for (int tries = 0; tries < 4 && space->n; tries++) {
-        int d = pick(m, space->n);
-        if (space->extent[d] == extent) return ix_dim(m->g, d);
-    }
-    return NULL;
-}
-
-/* A strided window: s i + d p - o over dimensions that are there or new. */
-static const Ix *window(Make *m, Space *space, int64_t extent) {
-    int64_t stride = 1 + pick(m, 3), dilation = 1 + pick(m, 2), size = 1 + pick(m, 3);
-    int64_t span = dilation * (size - 1) + 1, pad = pick(m, 2);
-    int64_t places = extent + 2 * pad >= span ? (extent + 2 * pad - span) / stride + 1 : 1;
-    const Ix *at = ix_scale(m->g, dim_new(m, space, places), stride);
-    at = ix_add(m->g, at, ix_scale(m->g, dim_new(m, space, size), dilation));
-    return ix_sub(m->g, at, ix_const(m->g, pad));
-}
-
-static const Ix *odd_form(Make *m, Space *space, int64_t extent) {
-    Graph *g = m->g;
-    if (!space->n) dim_new(m, space, any_extent(m));
-    const Ix *ix = ix_scale(g, ix_dim(g, pick(m, space->n)), 1 + pick(m, 2) - 2 * one_in(m, 4));
-    if (one_in(m, 2)) ix = ix_add(g, ix, ix_dim(g, pick(m, space->n)));
-    if (one_in(m, 3)) ix = ix_div(g, ix, 2 + pick(m, 2), space->extent);
-    if (one_in(m, 4)) ix = ix_mod(g, ix, 1 + pick(m, (int)extent), space->extent);
-    return ix_add(g, ix, ix_const(g, pick(m, 4) - 1));
-}
-
-/* A position that is known only when it runs: a class or a rounded value. */
-static const Ix *computed_position(Make *m, int64_t extent) {
-    const Scalar *s = sc_read_all(m->g, m->pool[1]); /* the class */
-    if (one_in(m, 2)) s = op2(m, OP_MUL, number(m, (double)extent), op1(m, OP_TANH, s));
-    return ix_value(m->g, s);
-}
-
-static const Scalar *random_read(Make *m, Space *space, Node *node) {
-    const Ix *at[MAX_RANK];
-    bool may_leave = false;
-    for (int i = 0; i < node->rank; i++) {
-        int64_t extent = node->extent[i];
-        const Ix *like = one_in(m, 2) ? dim_like(m, space, extent) : NULL;
-        bool room = space->n < 5 && space_size(space) * (double)extent * 3 < (double)MOST_WORK;
-        int how = pick(m, 10);
-        if (like)
-            at[i] = like;
-        else if (how < 6 && room)
-            at[i] = dim_new(m, space, extent);
-        else if (how < 8 && room)
-            at[i] = window(m, space, extent), may_leave = true;
-        else if (how < 9)
-            at[i] = odd_form(m, space, extent), may_leave = true;
-        else
-            at[i] = computed_position(m, extent), may_leave = true;
-    }
-    return sc_read(m->g, node, at, may_leave ? number(m, one_in(m, 4) ? 0.5 : 0) : NULL);
+static double identity(Reduce reduce) {
+    return reduce == RED_PROD  ? 1
+           : reduce == RED_MAX ? (double)-INFINITY
+           : reduce == RED_MIN ? (double)INFINITY
+                               : 0;
 }
 
 /* A node over the space: some dimensions stay, the others are reduced. */
@@ -174,9 +29,9 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
     double elements = 1, terms = 1;
     int rank = 0;
     for (int d = 0; d < space->n; d++) {
-        stays[d] =
-            reduce == RED_NONE ||
-            (rank < 4 && elements * (double)space->extent[d] <= (double)MOST_ELEMENTS && !one_in(m, 3));
+        stays[d] = reduce == RED_NONE ||
+                   (rank < 4 && elements * (double)space->extent[d] <= (double)m->work / 6 &&
+                    !one_in(m, 3));
         if (stays[d])
             elements *= (double)space->extent[d], rank++;
         else
@@ -193,6 +48,7 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
             }
     if (!spec.nred && !over_batch) spec.reduce = RED_NONE;
     if (reduce == RED_SUM) body = tamed(m, body, over_batch ? 8 * terms : 1 + 0.5 * terms);
+    if (over_batch) body = sc_op(m->g, OP_SELECT, live(m), body, number(m, identity(reduce)));
     spec.body = sc_subst(m->g, body, map, MAX_DIMS, spec.extent);
     Node *node = graph_comp(m->g, &spec);
     if (reduce != RED_ARGMAX && reduce != RED_ARGMIN) return node;
@@ -200,21 +56,9 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
     return graph_map(m->g, node->rank, node->extent, body, NULL, (Span){0});
 }
 
-static const Scalar *where_live(Make *m, const Scalar *s) {
-    const Scalar *live = op2(m, OP_NE, sc_read_all(m->g, m->live), number(m, 0));
-    return sc_op(m->g, OP_SELECT, live, s, number(m, 0));
-}
-
-static Node *pool_pick(Make *m) {
-    int last = pick(m, m->n);
-    return m->pool[one_in(m, 2) ? last : m->n - 1 - pick(m, m->n < 4 ? m->n : 4)];
-}
-
-static const Scalar *random_draw(Make *m, const Space *space) {
-    const Ix *element = node_element(m->g, space->n, space->extent);
-    Draw kind = (Draw)pick(m, 3);
-    const Scalar *p = kind == DRAW_BERNOULLI ? number(m, 0.3) : NULL;
-    return sc_draw(m->g, kind, p, element, (uint32_t)next_random(m), one_in(m, 3));
+Node *pool_pick(Make *m) {
+    if (one_in(m, 2)) return m->pool[pick(m, m->n)];
+    return m->pool[m->n - 1 - pick(m, m->n < 4 ? m->n : 4)];
 }
 
 static const Scalar *run_number(Make *m) {
@@ -225,27 +69,41 @@ static const Scalar *run_number(Make *m) {
                op2(m, OP_ADD, number(m, 4), sc_read_all(m->g, leaf)));
 }
 
+static Leaves leaves_make(Make *m, Space *space, bool draws) {
+    Leaves leaves = {0};
+    for (int reads = 2 + one_in(m, 3); leaves.n < reads;)
+        leaves.at[leaves.n++] = random_read(m, space, pool_pick(m));
+    leaves.moving = leaves.n;
+    leaves.at[leaves.n++] = space_place(m, space);
+    if (one_in(m, 3)) leaves.at[leaves.n++] = run_number(m);
+    if (draws && one_in(m, 3)) leaves.at[leaves.n++] = random_draw(m, space);
+    return leaves;
+}
+
+/* What the reduction takes: near 1 for products, without ties (which rounding would decide) for
+ * extremes. */
+static const Scalar *term(Make *m, const Space *space, const Scalar *body, Reduce reduce) {
+    if (reduce == RED_PROD) return op2(m, OP_ADD, number(m, 1), tamed(m, op1(m, OP_TANH, body), 6));
+    if (reduce == RED_NONE || reduce == RED_SUM) return body;
+    const Scalar *element = sc_index(m->g, node_element(m->g, space->n, space->extent));
+    return op2(m, OP_ADD, body, op2(m, OP_MUL, element, number(m, 0.0137)));
+}
+
 static Node *random_node(Make *m) {
-    Space space = {0};
-    const Scalar *a = random_read(m, &space, pool_pick(m)),
-                 *b = random_read(m, &space, pool_pick(m));
-    static const Reduce reductions[] = {RED_NONE, RED_SUM, RED_SUM,  RED_SUM,    RED_SUM,   RED_SUM,
+    static const Reduce reductions[] = {RED_NONE, RED_SUM, RED_SUM,  RED_SUM,    RED_SUM,
                                         RED_MAX,  RED_MIN, RED_PROD, RED_ARGMAX, RED_ARGMIN};
     Reduce reduce = reductions[pick(m, LENGTH(reductions))];
-    const Scalar *body = one_in(m, 2) ? op2(m, OP_MUL, a, b) : random_body(m, a, b);
-    if (reduce == RED_NONE || one_in(m, 8)) {
-        if (one_in(m, 3)) body = op2(m, OP_MUL, body, random_draw(m, &space));
-        if (one_in(m, 3)) body = op2(m, OP_ADD, body, run_number(m));
-    }
-    if (reduce == RED_PROD) body = op2(m, OP_ADD, number(m, 1), tamed(m, op1(m, OP_TANH, body), 6));
-    if (reduce != RED_NONE && reduce != RED_SUM && reduce != RED_PROD) {
-        /* no ties, which rounding would decide */
-        const Scalar *element = sc_index(m->g, node_element(m->g, space.n, space.extent));
-        body = op2(m, OP_ADD, body, op2(m, OP_MUL, element, number(m, 0.0137)));
-    }
-    if (reduce == RED_NONE && space_size(&space) > (double)MOST_ELEMENTS) reduce = RED_SUM;
-    bool batch = reduce == RED_SUM && body->per_example && one_in(m, 4);
-    return finish(m, &space, batch ? where_live(m, body) : body, reduce, batch);
+    Space space = {0};
+    Leaves leaves = leaves_make(m, &space, reduce == RED_NONE || one_in(m, 8));
+    const Scalar *body =
+        one_in(m, 3) ? op2(m, OP_MUL, leaves.at[0], leaves.at[1]) : random_body(m, &leaves);
+    if (one_in(m, 5))
+        body = sc_op(m->g, OP_SELECT, random_guard(m, &space), body,
+                     one_in(m, 2) ? leaves.at[0] : number(m, 0));
+    body = term(m, &space, body, reduce);
+    if (reduce == RED_NONE && space_size(&space) > (double)m->work / 6) reduce = RED_SUM;
+    bool batch = body->per_example && reduce >= RED_SUM && reduce <= RED_MIN && one_in(m, 4);
+    return finish(m, &space, body, reduce, batch);
 }
 
 /* ---- The unit */
@@ -259,7 +117,19 @@ static Node *leaf(Make *m, NodeKind kind, const char *name, int rank, int64_t cl
     if (kind == NODE_INPUT) VEC_PUSH(arena, m->unit->inputs, node);
     if (kind == NODE_PARAM) VEC_PUSH(arena, m->unit->params, node);
     if (kind == NODE_STATE) VEC_PUSH(arena, m->unit->states, node);
+    if (kind == NODE_FITTED) VEC_PUSH(arena, m->unit->fitted, node);
     return node;
+}
+
+static Node *leaf_like(Make *m, NodeKind kind, const char *name, const Node *other) {
+    Node *node =
+        graph_leaf(m->g, kind, name_of(name), false, other->rank, other->extent, 0, (Span){0});
+    VEC_PUSH(m->unit->arena, m->unit->states, node);
+    return node;
+}
+
+static Node *map_over(Make *m, const Node *node, const Scalar *body) {
+    return graph_map(m->g, node->rank, node->extent, body, NULL, (Span){0});
 }
 
 /* The sum of a bounded function of all elements: every node counts in the loss. */
@@ -278,59 +148,128 @@ static void result(Make *m, Program *p, ResultKind kind, const char *name, Node 
     VEC_PUSH(m->unit->arena, p->results, r);
 }
 
-static Node *updated(Make *m, Node *loss, Node *param) {
-    const Scalar *g = sc_read_all(m->g, graph_grad(m->g, loss, param)),
-                 *w = sc_read_all(m->g, param);
-    const Scalar *body = op2(m, OP_SUB, w, op2(m, OP_MUL, number(m, 0.1), g));
-    return graph_map(m->g, param->rank, param->extent, body, NULL, (Span){0});
+/* 1 + the sum of the squares of all gradients. */
+static const Scalar *all_squares(Make *m, Node *loss) {
+    const Scalar *sum = number(m, 1);
+    for (int i = 0; i < m->unit->params.len; i++) {
+        Node *g = graph_grad(m->g, loss, m->unit->params.at[i]);
+        CompSpec spec = {.reduce = RED_SUM, .nred = g->rank};
+        memcpy(spec.extent, g->extent, sizeof *spec.extent * (size_t)g->rank);
+        spec.body = op2(m, OP_MUL, sc_read_all(m->g, g), sc_read_all(m->g, g));
+        sum = op2(m, OP_ADD, sum, sc_read_all(m->g, graph_comp(m->g, &spec)));
+    }
+    return op1(m, OP_SQRT, sum);
 }
 
-static void programs(Make *m, Node *loss, Node *each) {
+/* w - 0.1 g, or by a moving average of g that is kept from step to step, or of a limited g. */
+static void update(Make *m, Program *step, Node *loss, Node *param) {
+    Node *grad = graph_grad(m->g, loss, param);
+    const Scalar *g = sc_read_all(m->g, grad), *w = sc_read_all(m->g, param);
+    if (one_in(m, 4)) g = op2(m, OP_DIV, g, all_squares(m, loss));
+    if (one_in(m, 3)) {
+        Node *state =
+            leaf_like(m, NODE_STATE, arena_printf(m->unit->arena, "%s.v", param->name), param);
+        const Scalar *kept = op2(m, OP_MUL, number(m, 0.9), sc_read_all(m->g, state));
+        const Scalar *added = one_in(m, 2) ? op2(m, OP_MUL, g, g) : g;
+        Node *next = map_over(m, param, op2(m, OP_ADD, kept, added));
+        result(m, step, RESULT_NEXT, NULL, state, next);
+        g = op2(
+            m, OP_DIV, g,
+            op2(m, OP_ADD, number(m, 1), op1(m, OP_SQRT, op1(m, OP_ABS, sc_read_all(m->g, next)))));
+    }
+    const Scalar *body = op2(m, OP_SUB, w, op2(m, OP_MUL, number(m, 0.1), g));
+    result(m, step, RESULT_NEXT, NULL, param, map_over(m, param, body));
+}
+
+/* r' from what examples share, or from its mean over them. */
+static Node *next_state(Make *m, Node *state) {
+    Space space = {.n = 1, .closed = true, .extent = {state->extent[0]}};
+    const Scalar *s = random_read(m, &space, pool_pick(m));
+    CompSpec spec = {
+        .rank = 1, .extent = {state->extent[0]}, .reduce = RED_SUM, .over_batch = true};
+    if (s->per_example) {
+        spec.body = sc_op(m->g, OP_SELECT, live(m), tamed(m, s, 20), number(m, 0));
+        s = sc_read_all(m->g, graph_comp(m->g, &spec));
+    }
+    const Scalar *kept = op2(m, OP_MUL, number(m, 0.75), sc_read_all(m->g, state));
+    return map_over(m, state, op2(m, OP_ADD, kept, op2(m, OP_MUL, number(m, 0.25), s)));
+}
+
+static void program_init(Make *m) {
+    Unit *unit = m->unit;
+    Program init = {.kind = PROGRAM_INIT, .name = name_of("init")};
+    for (int i = 0; i < unit->params.len; i++) {
+        Node *p = unit->params.at[i];
+        const Scalar *draw =
+            sc_draw(m->g, (Draw)pick(m, 2), NULL, node_element(m->g, p->rank, p->extent),
+                    (uint32_t)pick(m, 65536), true);
+        result(m, &init, RESULT_NEXT, NULL, p,
+               map_over(m, p, op2(m, OP_MUL, number(m, 0.4), draw)));
+    }
+    for (int i = 0; i < unit->states.len; i++)
+        result(m, &init, RESULT_NEXT, NULL, unit->states.at[i],
+               map_over(m, unit->states.at[i], number(m, 0.5)));
+    VEC_PUSH(unit->arena, unit->programs, init);
+}
+
+static void programs(Make *m, Node *loss, Node *each, Node *next) {
     Unit *unit = m->unit;
     Program step = {.kind = PROGRAM_STEP, .name = name_of("step")},
             eval = {.kind = PROGRAM_EVAL, .name = name_of("eval")};
     result(m, &step, RESULT_VALUE, "loss", NULL, loss);
     for (int i = 0; i < unit->params.len; i++)
-        result(m, &step, RESULT_NEXT, NULL, unit->params.at[i],
-               updated(m, loss, unit->params.at[i]));
+        update(m, &step, loss, unit->params.at[i]);
+    result(m, &step, RESULT_NEXT, NULL, m->pool[4], next);
     result(m, &eval, RESULT_VALUE, "loss", NULL, each);
     for (int i = 2; i < m->n; i++) {
         char name[16];
         snprintf(name, sizeof name, "n%d", i);
         if (m->pool[i]->kind == NODE_COMP)
-            result(m, one_in(m, 2) ? &step : &eval, RESULT_VALUE, name, NULL, m->pool[i]);
+            result(m, one_in(m, 2) ? &eval : &step, RESULT_VALUE, name, NULL, m->pool[i]);
     }
     VEC_PUSH(unit->arena, unit->programs, step);
     VEC_PUSH(unit->arena, unit->programs, eval);
+    if (one_in(m, 2)) program_init(m);
 }
 
-Unit *random_unit(Arena *arena, uint64_t seed) {
-    Unit *unit = NEW(arena, Unit);
-    unit->arena = arena;
-    unit->graph = graph_new(arena);
-    unit->model = name_of("random");
-    unit->model_path = "random";
-    unit->config = (TrainConfig){.batch = 20, .seed = seed, .best = name_of("loss")};
-    Make make = {.g = unit->graph, .unit = unit, .random = seed * 7919}, *m = &make;
+static void leaves(Make *m) {
     m->live = graph_leaf(m->g, NODE_INPUT, name_of("live"), true, 0, NULL, 0, (Span){0});
     m->pool[m->n++] = leaf(m, NODE_INPUT, "x", 1 + pick(m, 3), 0);
     m->pool[m->n++] = leaf(m, NODE_INPUT, "t", 0, 5);
     m->pool[m->n++] = leaf(m, NODE_PARAM, "w", 2, 0);
     m->pool[m->n++] = leaf(m, NODE_PARAM, "b", 1, 0);
     m->pool[m->n++] = leaf(m, NODE_STATE, "r", 1, 0);
+    if (one_in(m, 2)) m->pool[m->n++] = leaf(m, NODE_FITTED, "f", 1, 0);
+    if (one_in(m, 2)) m->pool[m->n++] = leaf(m, NODE_INPUT, "z", 2, 0);
+}
+
+Unit *random_unit(Arena *arena, Choices *choices) {
+    Unit *unit = NEW(arena, Unit);
+    unit->arena = arena;
+    unit->graph = graph_new(arena);
+    unit->model = name_of("random");
+    unit->model_path = "random";
+    unit->config = (TrainConfig){.batch = 20, .best = name_of("loss")};
+    Make make = {.g = unit->graph, .unit = unit, .choices = choices}, *m = &make;
+    static const int leaf_counts[] = {0, 1, 2, 4};
+    m->work = one_in(m, 8) ? 12000 : 1500; /* small ones are as odd, and quick */
+    unit->config.leaves = leaf_counts[pick(m, LENGTH(leaf_counts))];
+    leaves(m);
     const Scalar *each = number(m, 0), *shared = number(m, 0);
-    for (int nodes = 3 + pick(m, MOST_NODES - 8); nodes > 0 && m->n < MOST_NODES; nodes--) {
-        Node *node = random_node(m);
+    for (int nodes = 1 + pick(m, 9); nodes > 0 && m->n < MOST_NODES; nodes--) {
+        Node *node = one_in(m, 8) ? random_scan(m) : random_node(m);
         m->pool[m->n++] = node;
         const Scalar **sum = node->per_example ? &each : &shared;
         *sum = op2(m, OP_ADD, *sum, share_of(m, node));
     }
+    Node *next = next_state(m, m->pool[4]);
+    if (one_in(m, 3)) shared = op2(m, OP_ADD, shared, share_of(m, next)); /* r' read */
     Node *of_example = graph_map(m->g, 0, NULL, op2(m, OP_ADD, each, shared), NULL, (Span){0});
     CompSpec spec = {.reduce = RED_SUM, .over_batch = true};
-    spec.body = where_live(m, sc_read_all(m->g, of_example));
+    spec.body = sc_op(m->g, OP_SELECT, live(m), sc_read_all(m->g, of_example), number(m, 0));
     Node *count = graph_leaf(m->g, NODE_HYPER, name_of("count"), false, 0, NULL, 0, (Span){0});
     const Scalar *mean =
         op2(m, OP_DIV, sc_read_all(m->g, graph_comp(m->g, &spec)), sc_read_all(m->g, count));
-    programs(m, graph_map(m->g, 0, NULL, mean, NULL, (Span){0}), of_example);
+    programs(m, graph_map(m->g, 0, NULL, mean, NULL, (Span){0}), of_example, next);
     return unit;
 }

@@ -120,7 +120,7 @@ static void program_run(Run *r, const GrProgram *program, int step, uint64_t see
         if (program->presentation_offset >= 0)
             memcpy(r->native.mem + program->presentation_offset + 4 * e, &none, 4);
     }
-    native_run(&r->native, program, examples, false);
+    native_run(&r->native, program, examples, 1);
 }
 
 /* Whether what is given is taken: else a case would say less than it seems to. */
