@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -172,16 +171,8 @@ static bool run_passes(LLVMModuleRef module, const Target *target, int level) {
     bug("LLVM passes: %s", text);
 }
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static double report(const BackOptions *options, const char *stage, double since) {
-    double now = seconds();
-    if (options->time) fprintf(stderr, "%8.1f ms  %s\n", (now - since) * 1e3, stage);
-    return now;
+static void report(const BackOptions *options, const char *stage, Clock *since) {
+    if (options->time) clock_tell(since, stage);
 }
 
 static bool text_out(const char *text, const char *path) {
@@ -272,9 +263,9 @@ static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *targe
                          const BackOptions *options) {
     const char *path = options->output;
     const char *object = arena_printf(arena, "%s.%d.o", path, (int)getpid());
-    double clock = seconds();
+    Clock clock = clock_start();
     bool ok = emit_object(module, target, object);
-    clock = report(options, "object", clock);
+    report(options, "machine code", &clock);
     if (ok && options->emit == EMIT_OBJ) {
         if (rename(object, path) == 0) return true;
         diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
@@ -287,7 +278,7 @@ static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *targe
             ok = false;
         }
         if (!ok) unlink(made);
-        report(options, "link", clock);
+        report(options, "link", &clock);
     }
     unlink(object);
     return ok;
@@ -316,21 +307,22 @@ static LLVMValueRef emit_units(Arena *arena, Unit *unit, bool first, const Targe
                                LLVMModuleRef module) {
     LLVMValueRef next = NULL;
     if (unit->next) next = emit_units(arena, unit->next, false, target, options, context, module);
-    double clock = seconds();
+    Clock clock = clock_start();
     PlanTarget constants = plan_target(target, options);
     Plan *plan = plan_make(arena, unit, &constants);
-    report(options, "plan", clock);
+    report(options, "plan", &clock);
     Emitter *emitter = NEW(arena, Emitter);
     emit_init(emitter, plan, context, module);
     LLVMValueRef table = emit_model(emitter, options, next, first);
     LLVMDisposeBuilder(emitter->builder);
+    report(options, "LLVM code", &clock);
     return table;
 }
 
 bool back_build(Unit *unit, const BackOptions *options) {
     Target target = {0};
     if (!target_open(&target, options)) return false;
-    double clock = seconds();
+    Clock clock = clock_start();
     Arena *arena = arena_new();
     LLVMContextRef context = LLVMContextCreate();
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext(unit->model, context);
@@ -341,13 +333,13 @@ bool back_build(Unit *unit, const BackOptions *options) {
     if (options->emit != EMIT_LLVM) warn_without_fma(&target, context);
     emit_units(arena, unit, true, &target, options, context, module);
     mark_functions(context, module, &target);
-    clock = report(options, "emission", clock);
+    clock = clock_start();
     char *fault = NULL;
     if (LLVMVerifyModule(module, LLVMReturnStatusAction, &fault)) bug("LLVM verifier: %s", fault);
     LLVMDisposeMessage(fault);
     int level = options->level < 0 ? 0 : options->level > 3 ? 3 : options->level;
     bool ok = !diag_errors() && run_passes(module, &target, level);
-    report(options, "LLVM passes", clock);
+    report(options, "LLVM passes", &clock);
     bool text = options->emit == EMIT_LLVM || options->emit == EMIT_ASM;
     if (ok)
         ok = text ? write_text(module, &target, options)

@@ -57,6 +57,13 @@ void *map_get(const Map *map, const void *key); /* NULL where absent */
 bool map_has(const Map *map, const void *key);
 void map_put(Map *map, const void *key, void *value);
 
+/* --- Time, for --time: seconds on the wall, and of all processors, programs that were run included. */
+typedef struct Clock {
+    double wall, cpu;
+} Clock;
+Clock clock_start(void);
+void clock_tell(Clock *since, const char *stage); /* a line on stderr; starts again */
+
 /* --- Source text. A Span is a range of byte offsets in one file; file 0 is "nowhere". */
 typedef struct Span {
     uint32_t file, from, to;

@@ -38,6 +38,7 @@ static bool same_file(const char *a, const char *b) {
 }
 
 int verb_build(Arena *arena, const Options *options) {
+    Clock start = clock_start();
     const EmitRow *row = emit_find(options->emit ? options->emit : "exe");
     Work work = {.arena = arena,
                  .options = options,
@@ -61,7 +62,9 @@ int verb_build(Arena *arena, const Options *options) {
         diag_help("name another file with -o");
         return EXIT_DIAGNOSED;
     }
-    return back_build(work.unit, &back) && diag_errors() == 0 ? EXIT_OK : EXIT_DIAGNOSED;
+    bool built = back_build(work.unit, &back) && diag_errors() == 0;
+    if (options->time) clock_tell(&start, "in all");
+    return built ? EXIT_OK : EXIT_DIAGNOSED;
 }
 
 /* ---- dump */

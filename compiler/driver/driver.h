@@ -72,7 +72,6 @@ bool stages_others(Work *work);
 bool file_check(const char *path);
 /* The whole file, NUL-terminated, or NULL where it cannot be read (diagnosed). */
 char *file_read(Arena *arena, const char *path, size_t *length);
-double clock_now(void); /* seconds */
 
 /* ---- verbs, a file each */
 int verb_build(Arena *arena, const Options *options);

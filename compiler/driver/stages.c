@@ -6,14 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-double clock_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 bool file_check(const char *path) {
     struct stat info;
@@ -113,7 +106,7 @@ static bool stage_elab(Work *work) {
 
 typedef struct PassState {
     const Options *options;
-    double since;
+    Clock since;
     bool differentiated;
 } PassState;
 
@@ -122,13 +115,13 @@ static void pass_done(const Pass *pass, Unit *unit, void *context) {
     const char *dump = state->options ? state->options->dump : NULL;
     state->differentiated |= !strcmp(pass->name, "gradient");
     if (state->options && state->options->time)
-        fprintf(stderr, "%9.3f ms  pass %s\n", 1e3 * (clock_now() - state->since), pass->name);
+        clock_tell(&state->since, pass->name);
     graph_verify(unit, state->differentiated ? 1 : 0);
     if (dump && (!strcmp(dump, "all") || !strcmp(dump, pass->name))) {
         fprintf(stderr, "# after %s\n", pass->name);
         graph_print(stderr, unit);
     }
-    state->since = clock_now();
+    state->since = clock_start();
 }
 
 static bool pass_known(const char *name) {
@@ -145,7 +138,7 @@ static bool stage_pass(Work *work) {
     if ((work->stop && !pass_known(work->stop)) ||
         (dump && strcmp(dump, "all") && !pass_known(dump)))
         return false;
-    PassState state = {work->options, clock_now(), false};
+    PassState state = {work->options, clock_start(), false};
     pass_run(work->unit, work->stop, pass_done, &state);
     return true;
 }
@@ -179,16 +172,15 @@ typedef struct Stage {
 static const Stage stage_table[STAGE_COUNT] = {
     [STAGE_LOAD] = {"read and parse", stage_load},
     [STAGE_ELAB] = {"elaborate", stage_elab},
-    [STAGE_PASS] = {"passes", stage_pass},
+    [STAGE_PASS] = {"passes in all", stage_pass},
 };
 
 bool stages_run(Work *work, StageId last) {
     for (; work->done <= (int)last; work->done++) {
         const Stage *stage = &stage_table[work->done];
-        double start = clock_now();
+        Clock start = clock_start();
         bool fine = stage->run(work);
-        if (work->options && work->options->time)
-            fprintf(stderr, "%9.3f ms  %s\n", 1e3 * (clock_now() - start), stage->name);
+        if (work->options && work->options->time) clock_tell(&start, stage->name);
         if (!fine || diag_errors() > 0) return false;
     }
     return true;
