@@ -11,7 +11,7 @@ gradus=$BUILD/gradus
 own=$WORK/job$number
 mkdir -p "$own" || exit 1
 cd "$ROOT" || exit 1
-limit="timeout 300"
+limit="timeout ${LIMIT:-300}"
 
 count() { echo "$1 $2" >>"$WORK/results/$number"; }
 pass() {
@@ -278,6 +278,7 @@ life() { . "$ROOT/tests/life.sh"; }
 house() { . "$ROOT/tests/house.sh"; }
 bits() { . "$ROOT/tests/bits.sh"; }
 target() { . "$ROOT/tests/target.sh"; }
+thread() { . "$ROOT/tests/thread.sh"; }
 train() { . "$ROOT/tests/train.sh"; }
 
 "$kind" "$argument"

@@ -1,17 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize] [--update] [--only=KIND]
+# Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize[=thread]] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts second parity examples check cli life promise bits target fuzz train llvm bench house
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise bits target thread fuzz train llvm bench house
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 ROOT=$(pwd)
-fast='' sanitize='' only='' UPDATE=''
+fast='' sanitize='' threads='' only='' UPDATE=''
 for word; do
     case $word in
     --fast) fast=1 ;;
     --sanitize) sanitize=1 ;;
+    --sanitize=thread) threads=1 only=thread ;;
     --update) UPDATE=1 ;;
     --only=*) only=${word#--only=} ;;
     *) sed -n '3,5s/^# //p' "$0" >&2; exit 2 ;;
@@ -35,6 +36,12 @@ else
     quietly cmake -S . -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release
 fi
 quietly cmake --build "$BUILD" -j 2
+if [ -n "$threads" ]; then # the runtime alone: the compiler has one thread, generated code is marked by the job
+    sh tests/setup.sh thread || { echo "0 passed, 1 failed"; exit 1; }
+    export THREAD="$ROOT/build-thread"
+    quietly cmake -S . -B "$THREAD" -G Ninja -DCMAKE_C_COMPILER=clang-19 -DGRADUS_SANITIZE=thread -DGRADUS_TESTS=OFF
+    quietly cmake --build "$THREAD" -j 2 --target gradus_runtime
+fi
 
 WORK=$(mktemp -d) || exit 1
 trap 'rm -rf "$WORK"' EXIT
@@ -46,6 +53,10 @@ export GRADUS_RUNTIME="$BUILD/libgradus_runtime.a"
 
 # One job a line: KIND ARGUMENT. What takes long stands first, so that two at a time end together.
 jobs() {
+    if [ -n "$threads" ]; then
+        for file in tests/bits/*.gr; do echo "thread $file"; done
+        return 0
+    fi
     slow=$([ -n "$fast$sanitize" ] || echo 1)
     if [ -n "$slow" ]; then
         for file in examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done

@@ -175,25 +175,37 @@ static void turn_16(Emitter *e, LLVMValueRef *v) {
     }
 }
 
-static void emit_transpose(Emitter *e, const Buffer *to) {
-    const Buffer *from = plan_buffer(e->plan, e->program, to->node);
+/* Elements `first` to `first` + 15, turned; past the `live` ones the last of
+ * them again: what follows it may belong to another thread's block. */
+static void turn_group(Emitter *e, const Buffer *to, LLVMValueRef source, LLVMValueRef target,
+                       LLVMValueRef first, int64_t live) {
     LLVMTypeRef type = emit_vector(to->bytes == 8 ? e->f64 : e->f32);
-    LLVMValueRef source = emit_buffer(e, from, 0), target = emit_buffer(e, to, 0);
-    Loop loop = loop_begin(e, emit_i64(e, 0), emit_i64(e, to->elements), LANES);
     LLVMValueRef v[LANES];
     for (int i = 0; i < LANES; i++) {
-        LLVMValueRef element = LLVMBuildAdd(e->builder, loop.index, emit_i64(e, i), "");
+        LLVMValueRef element =
+            LLVMBuildAdd(e->builder, first, emit_i64(e, i < live ? i : live - 1), "");
         LLVMValueRef at =
             LLVMBuildMul(e->builder, element, emit_i64(e, (int64_t)LANES * to->bytes), "");
         v[i] = emit_load(e, type, emit_offset(e, source, at), 64, true);
     }
     turn_16(e, v);
     for (int i = 0; i < LANES; i++) {
-        LLVMValueRef at = LLVMBuildAdd(e->builder, loop.index, emit_i64(e, i * to->elements), "");
+        LLVMValueRef at = LLVMBuildAdd(e->builder, first, emit_i64(e, i * to->elements), "");
         at = LLVMBuildMul(e->builder, at, emit_i64(e, to->bytes), "");
         emit_store(e, v[i], emit_offset(e, target, at), 64);
     }
-    loop_end(e, &loop);
+}
+
+static void emit_transpose(Emitter *e, const Buffer *to) {
+    const Buffer *from = plan_buffer(e->plan, e->program, to->node);
+    LLVMValueRef source = emit_buffer(e, from, 0), target = emit_buffer(e, to, 0);
+    int64_t elements = node_count(to->node), whole = elements / LANES * LANES;
+    if (whole) {
+        Loop loop = loop_begin(e, emit_i64(e, 0), emit_i64(e, whole), LANES);
+        turn_group(e, to, source, target, loop.index, LANES);
+        loop_end(e, &loop);
+    }
+    if (whole < elements) turn_group(e, to, source, target, emit_i64(e, whole), elements - whole);
 }
 
 static void emit_copy(Emitter *e) {

@@ -41,8 +41,7 @@ static void size_buffer(Plan *plan, ProgramPlan *program, Buffer *buffer) {
         buffer->size = align64(buffer->elements * buffer->bytes);
         return;
     }
-    /* Turning reads whole groups of 16 elements, past the end of the last one: what it finds there
-     * goes where nobody looks. */
+    /* Turning writes whole groups of 16 elements; nobody looks at what is past the last one. */
     if (buffer->transposed) buffer->elements = (buffer->elements + LANES - 1) / LANES * LANES;
     buffer->block_stride = align64(buffer->elements * LANES * buffer->bytes);
     buffer->size = buffer->block_stride * program->blocks;
