@@ -133,7 +133,8 @@ typedef struct Clause { /* a `predict` clause of a loss */
 typedef struct SeenLayer { /* what a use of a def gave in a step */
     Name path, def;
     Node *output;
-    bool inside; /* of another def, not of the model itself */
+    int64_t classes; /* of a class; else 0 */
+    bool inside; /* of another def or the loss, not of the model itself */
     Span at;
 } SeenLayer;
 
@@ -213,7 +214,7 @@ typedef struct Elab {
     bool in_metric;
     const Claim *claim; /* of a test, or NULL */
     /* what is watched */
-    bool seeing;
+    enum { SEES_NOTHING, SEES_MODEL, SEES_LOSS } seeing;
     VEC(SeenLayer) seen;
 } Elab;
 

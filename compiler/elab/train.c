@@ -276,11 +276,13 @@ static void step_program(Elab *e) {
     map_init(&e->visits, e->arena);
     e->updates.len = 0;
     bool ok = augment(e, inputs.at);
-    e->seeing = ok && train_key(e, "watch");
+    bool watched = train_key(e, "watch");
+    e->seeing = watched ? SEES_MODEL : SEES_NOTHING;
     e->seen.len = 0;
     ok = ok && model_run(e, inputs.at);
-    e->seeing = false;
+    e->seeing = watched ? SEES_LOSS : SEES_NOTHING;
     Node *loss = ok ? train_loss(e) : NULL;
+    e->seeing = SEES_NOTHING;
     if (loss) {
         Node *total = batch_mean(e, loss), *penalty = train_penalty(e);
         if (penalty)

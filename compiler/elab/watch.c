@@ -29,7 +29,8 @@ void watch_see(Elab *e, const Stage *stage, const Value *v, Name path) {
     SeenLayer row = {.path = path ? path : name_use(e, stage->site, stage->builtin),
                      .def = stage->decl ? stage->decl->name : stage->builtin,
                      .output = node,
-                     .inside = e->scope->table != e->uses.len,
+                     .classes = v->classes,
+                     .inside = e->seeing == SEES_LOSS || e->scope->table != e->uses.len,
                      .at = v->at};
     VEC_PUSH(e->arena, e->seen, row);
 }
@@ -82,6 +83,7 @@ static Value *watch_apply(Elab *e, const Watched *item, Value **args, int n, Nam
 
 static void watch_layer(Watcher *w, const Watched *item, const SeenLayer *row) {
     Value *y = value_node(w->e, row->output, row->at);
+    if (row->classes) y->classes = row->classes;
     watch_result(w, item, row->path, watch_apply(w->e, item, &y, 1, row->path));
 }
 
@@ -212,7 +214,7 @@ static void watch_key(Watcher *w, const Stmt *s) {
     Scope *outer = e->scope;
     Frame frame = frame_new(), *outer_frame = e->frame;
     frame.shared = true;
-    e->scope = scope_new(e, NULL, NULL, NULL);
+    e->scope = train_scope(e);
     e->frame = &frame;
     run_where(e, s);
     if (s->value->kind != EXPR_TUPLE) watch_item(w, s->value);
