@@ -276,6 +276,7 @@ promise() {
 cli() { . "$ROOT/tests/cli.sh"; }
 life() { . "$ROOT/tests/life.sh"; }
 house() { . "$ROOT/tests/house.sh"; }
+planted() { . "$ROOT/tests/planted.sh"; }
 bits() { . "$ROOT/tests/bits.sh"; }
 target() { . "$ROOT/tests/target.sh"; }
 thread() { . "$ROOT/tests/thread.sh"; }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize[=thread]] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts second parity examples check cli life promise bits target thread fuzz train llvm bench house
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise planted bits target thread fuzz train llvm bench house
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -61,6 +61,7 @@ jobs() {
     if [ -n "$slow" ]; then
         for file in examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
         for file in tests/bits/*.gr; do echo "bits $file"; done
+        echo "planted all"
         [ -n "$sanitize" ] || for file in tests/bench/nets/*.gr; do echo "bench $file"; done
         [ -n "$sanitize" ] || for file in tests/bits/model.gr examples/digits/digits.gr; do echo "target $file"; done
     else

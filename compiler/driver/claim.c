@@ -53,7 +53,7 @@ void check_gradients(Test *test, const char *of) {
 }
 
 bool claim_gradients(Test *test, const Stmt *stmt) {
-    Claim claim = {.body = &test->decl->body, .stmt = stmt};
+    Claim claim = {.body = &test->decl->body, .stmt = stmt, .value = stmt->value};
     Unit *unit = elab_claim_def(test->arena, test->module, &claim);
     if (!unit) return false;
     graph_verify(unit, 0);
@@ -170,15 +170,18 @@ static bool asks_metric(const Test *test, const Expr *x) {
     return asks_metric(test, x->a) || asks_metric(test, x->b);
 }
 
-bool claim_run(Test *test, const Stmt *stmt) {
-    if (!session_know(test)) return false;
+/* A part of `a and b` is a claim of its own: what is said of it is the more exact. */
+static bool holds(Test *test, const Stmt *stmt, const Expr *x) {
+    if (x->kind == EXPR_BINARY && !strcmp(x->name, "and"))
+        return holds(test, stmt, x->a) && holds(test, stmt, x->b);
     Claim claim = {.body = &test->decl->body,
                    .stmt = stmt,
+                   .value = x,
                    .known = test->session.known.at,
                    .nknown = test->session.known.len};
     Unit *unit = elab_claim(test->arena, test->module, &claim);
     if (!unit || diag_errors()) {
-        if (!test->session.out && asks_metric(test, stmt->value))
+        if (!test->session.out && asks_metric(test, x))
             test_say(test, "metrics have values behind `train N steps`");
         return false;
     }
@@ -192,15 +195,18 @@ bool claim_run(Test *test, const Stmt *stmt) {
         leaf_set(test, eval, start, unit, &samples->list.at[i]);
     numbers_set(eval, samples, program);
     Node *left = result_node(program, "left"), *right = result_node(program, "right"),
-         *within = result_node(program, "within"), *holds = result_node(program, "holds");
+         *within = result_node(program, "within"), *truth = result_node(program, "holds");
     if (left && right)
-        return sides_hold(test, stmt->value, eval, left, right,
-                          within ? eval_node(eval, within)[0] : 0);
-    const double *truth = eval_node(eval, holds);
-    for (int64_t i = 0; i < eval_count(eval, holds); i++)
-        if (truth[i] == 0) {
+        return sides_hold(test, x, eval, left, right, within ? eval_node(eval, within)[0] : 0);
+    const double *values = eval_node(eval, truth);
+    for (int64_t i = 0; i < eval_count(eval, truth); i++)
+        if (values[i] == 0) {
             test_say(test, "element %lld does not hold", (long long)i);
             return false;
         }
     return true;
+}
+
+bool claim_run(Test *test, const Stmt *stmt) {
+    return session_know(test) && holds(test, stmt, stmt->value);
 }

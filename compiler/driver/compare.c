@@ -132,7 +132,10 @@ static void say_difference(const Compare *c, int at, const CurveStep *s, const C
         meaning(c->arena, s, p->name));
     say_values(c, s, p->name, p->value, q->value);
     const CurvePoint *loss = point_of(s, "loss"), *other = point_of(t, "loss");
-    if (loss && other && p != loss) say_values(c, s, "loss", loss->value, other->value);
+    if (loss && other && p != loss && same_bits(loss->value, other->value))
+        say(c, "  the loss of that step is equal");
+    else if (loss && other && p != loss)
+        say_values(c, s, "loss", loss->value, other->value);
     if (equal) say(c, "  the %d numbers before it in that step are equal", equal);
     if (!s->epoch && (s->points.len < 2 || t->points.len < 2)) say_tensor(c, at + 1);
     say_header(c);

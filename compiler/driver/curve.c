@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBERS = 2000 }; /* about so many in a recorded curve, and one a step */
+enum { NUMBERS = 500 }; /* about so many in a recorded curve, and one a step */
 static const char mark[] = "gradus curve 1";
 /* In the order in which a step makes them; "layer" is any other name but the loss. */
 static const char weights_of[] = "weights.", gradient_of[] = "gradient.";

@@ -83,7 +83,6 @@ Value *claim_eval(Elab *e, const Expr *x) {
         const char *text = field_text(e, x);
         return text ? known_value(e, name_of(text), x->at) : NULL;
     }
-    if (x->kind == EXPR_NAME && !find_value(e, x->name)) return known_value(e, x->name, x->at);
     if (x->kind == EXPR_READ && x->base->kind == EXPR_NAME) return any_input(e, x);
     if (x->kind != EXPR_CALL || x->base->kind != EXPR_NAME || x->args.len != 1) return NULL;
     if (map_has(&e->module->defs, x->base->name)) return NULL;
@@ -103,6 +102,45 @@ bool claim_updates(const Elab *e, const Decl *decl) {
 }
 
 /* ---- Programs */
+static bool reads(const Expr *x, Name name) {
+    if (!x) return false;
+    if (x->name == name) return true;
+    for (int i = 0; i < x->args.len; i++)
+        if (reads(x->args.at[i].value, name)) return true;
+    for (int i = 0; i < x->indices.len; i++)
+        if (reads(x->indices.at[i].extent, name)) return true;
+    return reads(x->base, name) || reads(x->a, name) || reads(x->b, name) || reads(x->c, name) ||
+           reads(x->outside, name);
+}
+
+static bool stmt_reads(const Stmt *s, const Target *target) {
+    bool found = reads(s->value, target->name);
+    for (int i = 0; i < s->where.len; i++)
+        found |= reads(s->where.at[i]->value, target->name);
+    for (int i = 0; i < s->targets.len; i++)
+        for (int k = 0; k < s->targets.at[i].indices.len; k++)
+            found |= reads(s->targets.at[i].indices.at[k].extent, target->name);
+    return found;
+}
+
+/* Of the test's bindings before the claim those that it reads, and what these read. */
+static bool *wanted_bindings(Arena *arena, const Claim *claim) {
+    const StmtList *body = claim->body;
+    bool *wanted = NEW_ARRAY(arena, bool, body->len + 1);
+    int end = 0;
+    while (end < body->len && body->at[end] != claim->stmt)
+        end++;
+    for (int i = end - 1; i >= 0; i--) {
+        const Stmt *s = body->at[i];
+        for (int t = 0; s->kind == STMT_BIND && t < s->targets.len; t++) {
+            wanted[i] |= stmt_reads(claim->stmt, &s->targets.at[t]);
+            for (int k = i + 1; k < end; k++)
+                wanted[i] |= wanted[k] && stmt_reads(body->at[k], &s->targets.at[t]);
+        }
+    }
+    return wanted;
+}
+
 static bool of_run(Name name) {
     static const char *const names[] = {"step", "epoch", "steps_per_epoch", "progress"};
     for (int i = 0; i < LENGTH(names); i++)
@@ -132,10 +170,13 @@ static bool claim_begin(Elab *e, Program *p) {
             fail_help(e, "these are step, epoch, steps_per_epoch, progress; and training, true or "
                          "false");
     }
-    for (int i = 0; i < e->claim->body->len && e->claim->body->at[i] != claimed; i++) {
-        Stmt *s = e->claim->body->at[i];
-        if (s->kind == STMT_BIND) VEC_PUSH(e->arena, body->body, s);
+    for (int i = 0; i < e->claim->nknown; i++) {
+        Name name = e->claim->known[i].name;
+        if (!strchr(name, '.')) map_put(&e->scope->values, name, known_value(e, name, claimed->at));
     }
+    bool *wanted = wanted_bindings(e->arena, e->claim);
+    for (int i = 0; i < e->claim->body->len; i++)
+        if (wanted[i]) VEC_PUSH(e->arena, body->body, e->claim->body->at[i]);
     run_body(e, &body->body);
     run_where(e, claimed);
     return e->failed == failed;
@@ -181,7 +222,7 @@ static Unit *claim_finish(Elab *e) {
 
 Unit *elab_claim(Arena *arena, const Module *module, const Claim *claim) {
     Elab *e = elab_new(arena, module);
-    const Expr *x = claim->stmt->value;
+    const Expr *x = claim->value;
     e->claim = claim;
     e->mode = MODE_EVAL;
     Program *p = program_new(e, PROGRAM_EVAL, "eval");
@@ -219,9 +260,8 @@ Unit *elab_claim_def(Arena *arena, const Module *module, const Claim *claim) {
         Program *p =
             step ? program_new(e, PROGRAM_STEP, "step") : program_new(e, PROGRAM_EVAL, "eval");
         if (!claim_begin(e, p)) return NULL;
-        Value *v = eval_with(e, claim->stmt->value, frame_new(), name_of("y"));
-        Node *y =
-            v->kind == VAL_ERROR ? NULL : value_whole(e, v, name_of("y"), claim->stmt->value->at);
+        Value *v = eval_with(e, claim->value, frame_new(), name_of("y"));
+        Node *y = v->kind == VAL_ERROR ? NULL : value_whole(e, v, name_of("y"), claim->value->at);
         if (!y || e->failed) return NULL;
         probe_results(e, p, y, false);
     }

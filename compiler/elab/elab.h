@@ -23,6 +23,7 @@ typedef struct Known {
 typedef struct Claim {
     const StmtList *body; /* of the test: its bindings before `stmt` are made */
     const Stmt *stmt;     /* `expect …` or `check gradients of …` */
+    const Expr *value;    /* its expression, or a part of it that is claimed alone */
     const Known *known;
     int nknown;
 } Claim;

@@ -105,10 +105,23 @@ static void gather(Elab *e) {
         qsort(e->unit->hypers.at, (size_t)e->unit->hypers.len, sizeof *e->unit->hypers.at, by_name);
 }
 
-static uint64_t hash_text(const char *text, size_t length) {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < length; i++)
+static uint64_t hash_text(uint64_t hash, const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) /* FNV-1a */
         hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+    return hash;
+}
+
+/* Of the file and of those that it uses, in the order of their declarations. */
+static uint64_t hash_files(const Module *m) {
+    const Source *own = source_get(m->file);
+    uint64_t hash = hash_text(14695981039346656037u, own->text, own->length);
+    for (int i = 0; i < m->decls.len; i++) {
+        uint32_t file = m->decls.at[i]->at.file;
+        const Source *source = source_get(file);
+        bool first = i == 0 || m->decls.at[i - 1]->at.file != file;
+        if (first && source && !source->library && file != m->file)
+            hash = hash_text(hash, source->text, source->length);
+    }
     return hash;
 }
 
@@ -124,7 +137,7 @@ void unit_finish(Elab *e) {
         u->model_path = source->path;
         u->model_dir =
             arena_printf(e->arena, "%s", realpath(slash ? path : ".", folder) ? folder : ".");
-        u->model_hash = hash_text(source->text, source->length);
+        u->model_hash = hash_files(e->module);
     }
     for (int i = 0; i < e->param_list.len; i++)
         VEC_PUSH(e->arena, u->params, e->param_list.at[i]->leaf);

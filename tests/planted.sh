@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+# The tests of examples/testing pass, and what is planted in a copy of them is found: the first step, the first tensor and by
+# how much. Part of job.sh. Needs job.sh's functions and $own.
+mkdir -p "$own/digits"
+cp examples/digits/digits.csv "$own/digits/"
+fresh() {
+    rm -rf "$own/testing"
+    cp -r examples/testing "$own/testing"
+}
+
+fresh
+(cd "$own/testing" && $limit "$gradus" test blocks.gr model.gr) >"$own/log" 2>&1
+status=$?
+grep -q '^[1-9][0-9]* passed, 0 failed' "$own/log" || status=1
+verdict $status "planted: examples/testing passes" "$own/log"
+
+# plant FILE SED STEP TEXT: the edit changes the file, and the report names the step and the tensor and gives both values.
+plant() {
+    fresh
+    sed "$2" "$own/testing/$1" >"$own/edited"
+    if cmp -s "$own/edited" "$own/testing/$1"; then
+        fail "planted: $2 changes nothing in $1"
+        return
+    fi
+    cp "$own/edited" "$own/testing/$1"
+    sed -i '/expect equal over/d' "$own/testing/model.gr"
+    (cd "$own/testing" && $limit "$gradus" test --filter='same bits' model.gr) >"$own/log" 2>&1
+    [ $? -eq 4 ] && grep -qF "# first difference: step $3 of 30, $4" "$own/log" &&
+        grep -Eq '^#   [^:]*: recorded .*, now .*; difference -?[0-9.e-]*[1-9].*, relative [0-9.e-]*[1-9]' "$own/log" &&
+        tail -n 1 "$own/log" | grep -q '^1 passed, 1 failed'
+    verdict $? "planted: $4 at step $3, where $1 has $(echo "$2" | head -c 40)" "$own/log"
+}
+plant blocks.gr 's/= x \/ (1 + abs(x))/= x \/ (1.0001 + abs(x))/' 1 'the output of squash1'
+plant blocks.gr 's/x\[i\] + squash(z\[i\])/x[i] + 0.9999 * squash(z[i])/' 1 'the output of shortcut1'
+plant blocks.gr 's/init = xavier/init = he/' 1 'the values of shortcut1.W before the step'
+plant blocks.gr 's/^def squash(x) = \(.*\)/def squash(x) {\n  derivative x = 0.999 \/ (1 + abs(x))^2\n  \1\n}/' 1 'the gradient of dense1.W'
+plant blocks.gr 's/cos(pi \* progress)) \/ 2/cos(pi * progress)) \/ 2.0001/' 2 'the values of dense1.W before the step'
+plant blocks.gr "s/seen' = seen/seen' = 0.9999 * seen/" 3 'the values of dense1.W before the step'
+plant model.gr 's/dropout(0.1)/dropout(0.11)/' 1 'the output of dropout1'
+plant model.gr 's/loss      = cross_entropy/loss      = 1.0001 * cross_entropy(digit, digit.target)/' 1 'the loss'
+plant model.gr 's/seed      = 1/seed      = 2/' 1 'the values of dense1.W before the step'
+grep -q '# the seeds differ: recorded 1, now 2' "$own/log"
+verdict $? "planted: another seed is named" "$own/log"
+
+# Another compiler: one that takes the altered def for the same text.
+fresh
+sed -i '/expect equal over/d' "$own/testing/model.gr"
+sed 's/1 + abs(x)/1.0001 + abs(x)/' "$own/testing/blocks.gr" >"$own/altered"
+cat >"$own/other" <<END
+#!/bin/sh
+cp blocks.gr kept && cp "$own/altered" blocks.gr
+"$gradus" "\$@"
+status=\$?
+mv kept blocks.gr
+exit \$status
+END
+chmod +x "$own/other"
+(cd "$own/testing" && $limit "$gradus" test --against="$gradus" model.gr) >"$own/log" 2>&1
+verdict $? "planted: a compiler against itself is the same" "$own/log"
+(cd "$own/testing" && $limit "$gradus" test --against="$own/other" model.gr) >"$own/log" 2>&1
+[ $? -eq 4 ] && grep -qF '# first difference: step 1 of 30, the output of squash1' "$own/log" &&
+    grep -q '^#   layer.squash1 (norm): theirs .*, now .*; difference' "$own/log"
+verdict $? "planted: another compiler's difference is found" "$own/log"
+
+# Two logs, and a log against a curve.
+fresh
+(cd "$own/testing" && "$gradus" build model.gr -o "$own/model" &&
+    "$own/model" train --steps=5 --threads=1 -q --out="$own" --log="$own/a.jsonl" &&
+    "$own/model" train --steps=5 --threads=2 -q --out="$own" --log="$own/b.jsonl" &&
+    "$own/model" train --steps=5 --seed=9 -q --out="$own" --log="$own/c.jsonl") >"$own/log" 2>&1
+"$gradus" diff "$own/a.jsonl" "$own/b.jsonl" >>"$own/log" 2>&1 && grep -q '^the same in' "$own/log"
+verdict $? "planted: two logs of one run are the same" "$own/log"
+"$gradus" diff "$own/a.jsonl" "$own/c.jsonl" >"$own/log" 2>&1
+[ $? -eq 4 ] && grep -q '^first difference: step 1 of 5, the loss' "$own/log" && grep -q 'the seeds differ' "$own/log"
+verdict $? "planted: logs of two seeds differ at the first step" "$own/log"
