@@ -229,11 +229,15 @@ fuzz() {
     verdict $? "fuzz: mutated models are accepted or diagnosed" "$own/log"
 }
 
+# A dump, or its innermost loops where `# LOOPS:` stands (tests/llvm/hot_loops.awk), against FileCheck's lines.
 llvm() {
     checker=$(command -v FileCheck-19 || echo /usr/lib/llvm-19/bin/FileCheck)
     options=$(sed -n 's/^# *OPTIONS: *//p' "$1")
     # shellcheck disable=SC2086 # options are words
     if $limit "$gradus" dump --stage=llvm $options "$1" >"$own/out" 2>"$own/log"; then
+        loops=$(sed -n 's/^# *LOOPS: *//p' "$1" | sed 's/[^ ]*=/-v &/g')
+        # shellcheck disable=SC2086 # options are words
+        if [ -n "$loops" ]; then awk $loops -f tests/llvm/hot_loops.awk "$own/out" | sort >"$own/loops" && mv "$own/loops" "$own/out"; fi
         "$checker" "$1" <"$own/out" >"$own/log" 2>&1
     else
         false
