@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 4, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 6, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -54,7 +54,8 @@ typedef struct GrBuffer {
 typedef enum GrProgramKind {
     GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH, GR_ORDER, GR_SUMS, GR_METRIC,
     GR_AFTER, GR_KEPT, GR_SAMPLE, GR_WATCH, /* a step, and results "watch:NAME", "flag:NAME" */
-    GR_CHECK /* results 1 or 0, "start PLACE: TEXT" of settings, "step PLACE: TEXT" of what changes */
+    GR_CHECK, /* results 1 or 0, "start PLACE: TEXT" of settings, "step PLACE: TEXT" of what changes */
+    GR_TRACE /* a step that stores its values; results: "loss" and the new leaves by name */
 } GrProgramKind;
 typedef struct GrProgram {
     const char *name;          /* "init" "step" "eval" "predict" "epoch" "fit0" "split:test" */
@@ -107,6 +108,22 @@ typedef struct GrSet {
 
 typedef struct GrBatchStage { int64_t from, size; } GrBatchStage; /* from this epoch or step on */
 
+/* A value of the program GR_TRACE, which has a block of memory of its own: leaves and numbers of the
+ * run lie in it as in mem. Operands come first, but in recurrences. */
+typedef enum GrTraceKind { GR_MADE, GR_PART, GR_DATUM, GR_KEPT_LEAF, GR_NUMBER } GrTraceKind;
+typedef struct GrTrace {
+    GrBuffer value;         /* its name: "conv1.y", or NULL */
+    int32_t kind;           /* GrTraceKind; PART: of the expression of another value, */
+    int32_t part_of;        /* this one; else -1 */
+    int32_t gradient;       /* made by differentiating what stands at `place` */
+    const char *what;       /* the operator: "log", "sum" */
+    const char *path;       /* the layer, or NULL */
+    const char *place;      /* "model.gr:12:7" */
+    const char *use;        /* where the user's file uses the def that `place` is in, or NULL */
+    const char *line;       /* the text there, or NULL */
+    const int32_t *operands; int32_t noperands;
+} GrTrace;
+
 /* What starts as a file of weights has it. */
 typedef struct GrLoad { const char *file; const char *const *leaves; int32_t nleaves; } GrLoad;
 
@@ -137,6 +154,8 @@ typedef struct GrModel {
     int32_t stages_by_step, batch_all; /* all: every update takes the whole training set */
     int32_t min_batch;             /* examples that an update needs: 2 where it normalizes over them */
     const GrLoad *loads; int32_t nloads;
+    const GrTrace *traces; int32_t ntraces;
+    int64_t trace_memory;
     const struct GrModel *next;    /* the next training of the same file, or NULL */
 } GrModel;
 extern const GrModel gr_model;

@@ -19,10 +19,11 @@ typedef struct Follow {
     Run *run;
     const GrProgram *step;
     const GrBuffer *loss;
+    char *kept; /* leaves before the step */
     const GrSource *source;
     char *header, *buffer; /* buffer: what was read and not yet used */
     size_t used, room;
-    bool ended;
+    bool ended, diverged;
     int64_t line; /* rows taken */
     Progress progress;
     Metrics running; /* before learning: moving means over about 100 examples */
@@ -125,6 +126,19 @@ static void tell(Follow *f, bool last) {
     fflush(stdout);
 }
 
+/* The weights as they were before the step, and what spoilt them. */
+static void undo(Follow *f, const Batch *batch, const Data *data) {
+    Finding finding;
+    char when[80];
+    memcpy(f->run->mem, f->kept, (size_t)f->run->model->persistent);
+    set_hypers(f, batch->live);
+    trace_step(f->run, batch, data, &finding);
+    snprintf(when, sizeof when, "at step %lld (rows after the first %lld)",
+             (long long)f->progress.step + 1, (long long)f->line - data->count);
+    trace_tell(f->run, &finding, when, data);
+    log_finding(&f->log, f->progress.step + 1, 0, &finding);
+}
+
 /* Evaluates, then learns. Draws see the update as presentation: a row has no other number. */
 static bool learn(Follow *f, Data *data) {
     Run *run = f->run;
@@ -138,10 +152,11 @@ static bool learn(Follow *f, Data *data) {
         set.examples[i] = (uint32_t)i;
         presented[i] = (uint32_t)f->progress.step;
     }
+    double before = 0;
     bool ok = evaluate(run, &set, &metrics, f->fault) &&
               batch_bind(&batch, run->model, f->step, run->mem, data, f->fault);
     if (ok) {
-        double before = *metrics_find(&metrics, "last", "loss");
+        before = *metrics_find(&metrics, "last", "loss");
         average(f, &metrics, count);
         f->sum += before * (double)count;
         batch.live = count;
@@ -149,17 +164,20 @@ static bool learn(Follow *f, Data *data) {
         batch.presented = presented;
         set_hypers(f, count);
         ok = run_check(run, &f->progress, f->fault);
-        if (ok) batch_run(&batch, run->team);
-        batch_free(&batch);
-        f->progress.step++;
-        log_step(&f->log, f->progress.step, 0, before, 8);
-        tell(f, false);
-        if (!isfinite(run_value(run, f->loss, 0, 0)))
-            ok = fault_set(f->fault, GR_DIVERGED,
-                           "training diverged at step %lld: the loss is no finite number; the "
-                           "weights are not kept",
-                           (long long)f->progress.step);
     }
+    if (ok) {
+        memcpy(f->kept, run->mem, (size_t)run->model->persistent);
+        batch_run(&batch, run->team);
+        f->diverged = !isfinite(run_value(run, f->loss, 0, 0)) || run_spoilt(run);
+        if (f->diverged) {
+            undo(f, &batch, data);
+        } else {
+            f->progress.step++;
+            log_step(&f->log, f->progress.step, 0, before, 8);
+            tell(f, false);
+        }
+    }
+    batch_free(&batch);
     free(presented);
     free(set.examples);
     return ok;
@@ -201,7 +219,7 @@ static bool follow(Follow *f) {
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     if (!open_follow(f)) return false;
-    for (bool any = true; any;) {
+    for (bool any = true; any && !f->diverged;) {
         Data data;
         if (!take_batch(f, &data, &any)) return false;
         bool lone = any && data.count < f->run->model->min_batch;
@@ -210,19 +228,29 @@ static bool follow(Follow *f) {
         if (!ok) return false;
     }
     tell(f, true);
-    log_stop(&f->log, &f->progress, caught ? "interrupted" : "finished");
+    log_stop(&f->log, &f->progress,
+             f->diverged ? "diverged"
+             : caught    ? "interrupted"
+                         : "finished");
     if (!log_close(&f->log, f->fault)) return false;
+    if (f->diverged && !f->progress.step) return true;
     return checkpoint_write_best(f->run, &f->progress, f->run->mem, f->fault);
 }
 
 int verb_follow(Run *run) {
     Fault fault = {0};
     Follow f = {.run = run, .fault = &fault};
+    f.kept = io_alloc((size_t)run->model->persistent, 1);
     bool ok = follow(&f);
-    if (ok && !run->options->quiet)
+    if (ok && f.diverged)
+        fputs(f.progress.step ? "the weights before that step are kept\n"
+                              : "no step went well: no weights are written\n",
+              stderr);
+    else if (ok && !run->options->quiet)
         printf("weights: %s after %lld examples\n", run->best_path, (long long)f.line);
     if (!ok) complain(&fault);
     free(f.header);
+    free(f.kept);
     free(f.buffer);
-    return !ok ? fault.code : caught ? 128 + (int)caught : GR_OK;
+    return !ok ? fault.code : f.diverged ? GR_DIVERGED : caught ? 128 + (int)caught : GR_OK;
 }

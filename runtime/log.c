@@ -144,6 +144,27 @@ void log_eval(Log *log, const Metrics *metrics) {
     fputs("}\n", log->file);
 }
 
+void log_finding(Log *log, int64_t step, int64_t epoch, const Finding *finding) {
+    if (!log->file) return;
+    const GrTrace *row = finding->trace;
+    fprintf(log->file, "{\"type\":\"diverged\",\"step\":%" PRId64 ",\"epoch\":%" PRId64, step, epoch);
+    put_text(log->file, "result", finding->result);
+    put_text(log->file, "value", bad_text(finding->value));
+    if (row) {
+        put_text(log->file, "what", row->what);
+        put_text(log->file, "gave", bad_text(finding->bad));
+        if (row->value.name) put_text(log->file, "tensor", row->value.name);
+        if (row->path) put_text(log->file, "layer", row->path);
+        if (row->place) put_text(log->file, "place", row->place);
+        if (row->use) put_text(log->file, "use", row->use);
+        fputs(",\"examples\":[", log->file);
+        for (int i = 0; i < finding->nexamples; i++)
+            fprintf(log->file, "%s%" PRId64, i ? "," : "", finding->examples[i]);
+        fputc(']', log->file);
+    }
+    fputs("}\n", log->file);
+}
+
 void log_stop(Log *log, const Progress *progress, const char *reason) {
     if (!log->file) return;
     fputs("{\"type\":\"stop\"", log->file);

@@ -261,13 +261,3 @@ void metrics_print(FILE *out, const Metrics *metrics, const char *set) {
         if (!strcmp(metrics->item[i].set, set))
             fprintf(out, " %s %.5g", metrics->item[i].name, metrics->item[i].value);
 }
-
-bool run_finite(const Run *run) {
-    for (int i = 0; i < run->model->nleaves; i++) {
-        const GrLeaf *leaf = &run->model->leaves[i];
-        if (leaf->kind == GR_STATE) continue; /* may hold infinity */
-        for (int64_t e = 0; e < leaf->buffer.count; e++)
-            if (!isfinite(run_value(run, &leaf->buffer, 0, e))) return false;
-    }
-    return true;
-}

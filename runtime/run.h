@@ -81,7 +81,8 @@ bool run_check(Run *run, const struct Progress *progress, Fault *fault);
 bool run_init(Run *run, Fault *fault);
 const GrBuffer *run_result(const GrProgram *program, const char *name); /* NULL where absent */
 double run_value(const Run *run, const GrBuffer *buffer, int64_t example, int64_t element);
-bool run_finite(const Run *run); /* every leaf but states, which may hold infinity */
+/* The first leaf with a number that is none; not of states, which may hold infinity. NULL: no. */
+const GrLeaf *run_spoilt(const Run *run);
 
 /* ---- Evaluation: the mean of each per-example number over a set, in float64, in example order. */
 typedef struct Metric {
@@ -120,6 +121,16 @@ typedef struct Progress {
     char *best;                    /* copy of mem[0, persistent) */
     Metrics metrics, best_metrics; /* of the last and of the best evaluation */
 } Progress;
+
+/* ---- safe.c: a copy to go back to, within an epoch. */
+typedef struct Safe {
+    Progress progress;
+    char *leaves;
+} Safe;
+void safe_open(Safe *safe, const Run *run, const Progress *progress);
+void safe_keep(Safe *safe, const Run *run, const Progress *progress);
+void safe_restore(const Safe *safe, Run *run, Progress *progress);
+void safe_close(Safe *safe);
 
 /* The leaves in `mem` under their names, and what says where they come from. */
 bool checkpoint_write_best(const Run *run, const Progress *progress, const char *mem, Fault *fault);
@@ -222,6 +233,26 @@ void watch_flags(Watch *watch, int64_t step, Bar *bar); /* a warning where a fla
 void watch_log(const Watch *watch, FILE *file);         /* ,"watch":{"dead_units.relu1":0.25} */
 void watch_tell(const Watch *watch);
 
+/* ---- trace.c: where a bad number came from. */
+typedef struct Finding {
+    const GrTrace *trace; /* what made it first; NULL: not found */
+    const GrTrace *grown; /* a parameter that had become very large, or NULL */
+    const GrTrace *update; /* what gave it its new value */
+    const char *result;   /* "loss", or the leaf whose new value is bad */
+    double value, bad;    /* of the result; of what made it */
+    int64_t element;
+    int64_t examples[8];  /* numbers of examples that have it */
+    int nexamples, more;
+    char ranges[800];     /* of what it was made of: "`x` in -1 .. 3 (-0.25 there)" */
+} Finding;
+/* Does the step again that `batch` (of the program that is trained) holds, from the leaves and
+ * numbers in mem as they were before it, and keeps every value; changes nothing in mem. */
+void trace_step(Run *run, const Batch *batch, const Data *data, Finding *finding);
+/* Several lines: what was found. when: "at step 3". */
+void trace_tell(const Run *run, const Finding *finding, const char *when, const Data *data);
+const char *bad_text(double value); /* "nan", "inf", "-inf" */
+void trace_leaf(const Run *run, const GrLeaf *leaf, const Data *data); /* spoilt before any step */
+
 typedef struct Log {
     const Run *run;
     FILE *file;
@@ -233,6 +264,7 @@ void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes);
 void log_epoch(Log *log, const Run *run, const Progress *progress, double seconds,
                double examples_per_second);
 void log_eval(Log *log, const Metrics *metrics); /* with tables */
+void log_finding(Log *log, int64_t step, int64_t epoch, const Finding *finding);
 void log_stop(Log *log, const Progress *progress, const char *reason);
 bool log_close(Log *log, Fault *fault);
 

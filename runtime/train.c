@@ -1,41 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * The training loop: epochs of shuffled steps, evaluation, best weights, stop rules, checkpoints.
  * Needs run.h. Computes nothing of the model itself: programs do. */
-#include "run.h"
+#include "training.h"
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const double save_seconds = 30; /* at least this long between two checkpoints */
+static const double safe_seconds = 5;  /* between two copies to go back to */
 
-/* FAILED: see the fault. */
-typedef enum Ending { GOING, FINISHED, STOPPED, INTERRUPTED, DIVERGED, FAILED } Ending;
 static const char *const ending_names[] = {"",         "finished", "stop rule", "interrupted",
                                            "diverged", "failed"};
-
-typedef struct Training {
-    Run *run;
-    const GrProgram *step, *after; /* after: of an epoch, or NULL */
-    const GrBuffer *loss, *each_loss; /* each_loss: of each example, or NULL */
-    const Set *train, *chooser; /* chooser: whose metric chooses the best weights, or NULL */
-    const char *by;             /* that metric */
-    Batch batch;
-    Watch watch;
-    uint32_t *order, *again; /* again: see batch.h; NULL where no example comes twice */
-    bool warned;
-    Course course;
-    int64_t steps_per_epoch, usable, epochs;
-    Progress progress;
-    Progress safe; /* at the start of this epoch, for when it diverges */
-    char *safe_leaves;
-    Log log;
-    Bar bar;
-    int64_t examples; /* done since the start of this process */
-    double saved, epoch_start;
-    int64_t epoch_examples;
-    Fault *fault;
-} Training;
 
 static volatile sig_atomic_t caught;
 
@@ -133,7 +109,6 @@ static bool start_weights(Training *t) {
     size_t persistent = (size_t)run->model->persistent;
     progress->npresented = t->train->data->count;
     progress->presented = io_alloc((size_t)progress->npresented, sizeof(uint32_t));
-    t->safe.presented = io_alloc((size_t)progress->npresented, sizeof(uint32_t));
     progress->best = io_alloc(persistent, 1);
     if ((t->each_loss = run_result(t->step, "example.loss"))) {
         size_t count = (size_t)progress->npresented;
@@ -142,7 +117,7 @@ static bool start_weights(Training *t) {
         for (size_t i = 0; i < count; i++)
             progress->losses[i] = progress->known[i] = NAN;
     }
-    t->safe_leaves = io_alloc(persistent, 1);
+    safe_open(&t->safe, run, progress);
     if (!options->resume && !options->weights)
         return run_init(run, t->fault) && load_start(run, t->fault);
     if (!options->resume) return checkpoint_load(run, options->weights, t->fault);
@@ -153,7 +128,7 @@ static bool start_weights(Training *t) {
 
 /* ---- Keeping */
 
-static bool save(Training *t, const char *mem, const Progress *progress, bool best) {
+bool training_save(Training *t, const char *mem, const Progress *progress, bool best) {
     t->saved = io_now();
     if (!checkpoint_write_last(t->run, progress, mem, t->fault)) return false;
     if (t->progress.has_best)
@@ -163,20 +138,18 @@ static bool save(Training *t, const char *mem, const Progress *progress, bool be
 
 /* A checkpoint that cannot be written now is no reason to lose what is still in memory. */
 static void save_on_the_way(Training *t) {
-    if (save(t, t->run->mem, &t->progress, false)) return;
+    if (training_save(t, t->run->mem, &t->progress, false)) return;
     bar_clear(&t->bar);
     warn("%s; training goes on", t->fault->text);
     t->fault->code = GR_OK;
 }
 
-/* What to go back to when this epoch diverges. */
-static void keep_safe(Training *t) {
-    uint32_t *presented = t->safe.presented;
-    memcpy(t->safe_leaves, t->run->mem, (size_t)t->run->model->persistent);
-    memcpy(presented, t->progress.presented, (size_t)t->progress.npresented * sizeof *presented);
-    t->safe = t->progress;
-    t->safe.presented = presented;
-    t->safe.losses = t->progress.known; /* as this epoch begins */
+/* Are the weights numbers? Then this is a place to go back to. */
+static bool keep_safe(Training *t) {
+    if (run_spoilt(t->run)) return false;
+    safe_keep(&t->safe, t->run, &t->progress);
+    t->kept = io_now();
+    return true;
 }
 
 static void choose_best(Training *t) {
@@ -216,25 +189,34 @@ static void keep_losses(Training *t, const GrBuffer *each_loss) {
         t->progress.losses[t->batch.examples[i]] = run_value(t->run, each_loss, i, 0);
 }
 
-static Ending one_step(Training *t) {
-    Run *run = t->run;
+int64_t training_batch(Training *t) {
     Progress *progress = &t->progress;
     int64_t left = t->usable - progress->position,
             size = course_size(&t->course, progress->step + 1, progress->epoch);
     t->batch.live = left < size ? left : size;
     t->batch.examples = t->order + progress->position;
     set_hypers(t, t->batch.live);
+    order_again(&t->batch, progress->presented, t->again);
+    return size;
+}
+
+Ending training_step(Training *t) {
+    Run *run = t->run;
+    Progress *progress = &t->progress;
+    int64_t left = t->usable - progress->position, size = training_batch(t);
     if (!order_enough(run->model, t->batch.live, 0, t->fault) ||
         !run_check(run, progress, t->fault))
         return FAILED;
-    order_again(&t->batch, progress->presented, t->again);
     bool last = size >= left || progress->step + 1 == progress->total,
          watched = watch_step(&t->watch, &t->batch, last);
     if (!watched) batch_run(&t->batch, run->team);
     double loss = run_value(run, watched ? t->watch.loss : t->loss, 0, 0);
     progress->step++;
-    log_step(&t->log, progress->step, progress->epoch, loss, t->loss->bytes);
-    watch_flags(&t->watch, progress->step, &t->bar);
+    if (!t->again_over) {
+        log_step(&t->log, progress->step, progress->epoch, loss, t->loss->bytes);
+        watch_flags(&t->watch, progress->step, &t->bar);
+    }
+    t->bad_loss = loss;
     if (!isfinite(loss)) return DIVERGED;
     for (int64_t i = 0; i < t->batch.live; i++)
         progress->presented[t->batch.examples[i]]++;
@@ -304,7 +286,6 @@ static Ending end_epoch(Training *t, Ending ending) {
     Run *run = t->run;
     Progress *progress = &t->progress;
     if (!evaluate_sets(t)) return FAILED;
-    if (!run_finite(run)) return DIVERGED;
     tell_epoch(t);
     choose_best(t);
     if (t->after) {
@@ -323,21 +304,23 @@ static Ending one_epoch(Training *t) {
     Ending ending = GOING;
     if (!plan_epoch(t)) return FAILED;
     if (!make_order(t)) return FAILED;
-    keep_safe(t);
+    if (!keep_safe(t)) return DIVERGED;
     t->epoch_start = io_now();
     t->epoch_examples = 0;
     while (ending == GOING && t->progress.position < t->usable) {
-        ending = one_step(t);
-        if (ending == GOING && io_now() - t->saved > 10 * save_seconds) save_on_the_way(t);
+        ending = training_step(t);
+        bool due = ending == GOING && io_now() - t->kept > safe_seconds;
+        if (due && !keep_safe(t)) ending = DIVERGED;
+        if (due && ending == GOING && io_now() - t->saved > 10 * save_seconds) save_on_the_way(t);
     }
-    if (ending == DIVERGED) return DIVERGED;
+    if (ending == FAILED) return FAILED;
+    if (ending == DIVERGED || run_spoilt(t->run)) return DIVERGED;
     if (t->progress.position >= t->usable) {
         ending = end_epoch(t, ending);
     } else if (ending == FINISHED) {
         /* In the midst of an epoch: what resumes must not see this evaluation. */
         if (!checkpoint_write_last(t->run, &t->progress, t->run->mem, t->fault)) return FAILED;
         if (!evaluate_sets(t)) return FAILED;
-        if (!run_finite(t->run)) return DIVERGED;
         tell_epoch(t);
         choose_best(t);
     }
@@ -345,26 +328,6 @@ static Ending one_epoch(Training *t) {
 }
 
 /* ---- Ending */
-
-static void tell_diverged(const Training *t) {
-    const GrModel *model = t->run->model;
-    const char *rate = NULL;
-    for (int i = 0; i < model->nhypers && !rate; i++)
-        if (!strncmp(model->hypers[i].name, "set:", 4) && strstr(model->hypers[i].name, "lr"))
-            rate = model->hypers[i].name + 4;
-    Fault told;
-    fault_set(&told, GR_DIVERGED,
-              "training diverged at step %lld (epoch %lld): the loss or a weight is no finite "
-              "number. Try a smaller learning rate%s%s%s, clipped gradients or another "
-              "initialization",
-              (long long)t->progress.step, (long long)t->progress.epoch + 1, rate ? " (--set " : "",
-              rate ? rate : "", rate ? "=...)" : "");
-    complain(&told);
-    if (t->safe.step)
-        fprintf(stderr, "the weights of step %lld are kept in %s%s%s\n", (long long)t->safe.step,
-                t->run->last_path, t->progress.has_best ? ", the best in " : "",
-                t->progress.has_best ? t->run->best_path : "");
-}
 
 /* What is done once, on the weights that are kept; their numbers are taken anew. */
 static bool keep(Training *t) {
@@ -390,16 +353,13 @@ static bool keep(Training *t) {
 static bool finish(Training *t, Ending ending) {
     Progress *progress = &t->progress;
     bool in_epoch = progress->position > 0 && ending == FINISHED;
-    if (ending == DIVERGED) {
-        tell_diverged(t);
-        return !t->safe.step || save(t, t->safe_leaves, &t->safe, false);
-    }
+    if (ending == DIVERGED) return training_diverged(t);
     if (ending != INTERRUPTED && !keep(t)) return false;
     if (in_epoch) { /* `last` was written before the evaluation */
         const char *mem = progress->has_best ? progress->best : t->run->mem;
         return checkpoint_write_best(t->run, progress, mem, t->fault);
     }
-    return save(t, t->run->mem, progress, !t->chooser);
+    return training_save(t, t->run->mem, progress, !t->chooser);
 }
 
 static void tell_end(const Training *t, Ending ending) {
@@ -449,6 +409,11 @@ static int run_training(Training *t) {
         !batch_bind(&t->batch, run->model, t->step, run->mem, t->train->data, t->fault) ||
         !watch_open(&t->watch, run, t->train->data, t->fault))
         return t->fault->code;
+    const GrLeaf *spoilt = run_spoilt(run);
+    if (spoilt) {
+        trace_leaf(run, spoilt, t->train->data);
+        return GR_DIVERGED;
+    }
     Progress *progress = &t->progress;
     if (!plan_epoch(t)) return t->fault->code;
     progress->total = total_steps(t);
@@ -493,8 +458,7 @@ int verb_train(Run *run) {
     free(t.progress.losses);
     free(t.progress.known);
     free(t.progress.presented);
-    free(t.safe.presented);
     free(t.progress.best);
-    free(t.safe_leaves);
+    safe_close(&t.safe);
     return code;
 }

@@ -279,6 +279,7 @@ promise() {
 
 cli() { . "$ROOT/tests/cli.sh"; }
 life() { . "$ROOT/tests/life.sh"; }
+nan() { . "$ROOT/tests/nan.sh"; }
 house() { . "$ROOT/tests/house.sh"; }
 planted() { . "$ROOT/tests/planted.sh"; }
 bits() { . "$ROOT/tests/bits.sh"; }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize[=thread]] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts second parity examples check cli life promise planted bits target thread fuzz train llvm bench house
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise planted bits target thread fuzz train llvm bench house nan
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -78,6 +78,7 @@ jobs() {
     echo "promise all"
     echo "cli all"
     echo "life all"
+    for file in tests/nan/*.gr; do echo "nan $file"; done
     echo "fuzz text"
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done

@@ -30,7 +30,7 @@ typedef struct Emitter {
     ProgramPlan *program;
     Arena *arena;
     LLVMContextRef context;
-    LLVMModuleRef module;
+    LLVMModuleRef module, trace_module;
     LLVMBuilderRef builder;
     LLVMTypeRef i1, i8, i32, i64, f32, f64, ptr, nothing;
     MathEmit math;

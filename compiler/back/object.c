@@ -3,6 +3,7 @@
  * object, and the linker. Needs a frozen unit. Output appears under its name only when it is
  * complete. */
 #include "emit.h"
+#include "pass.h"
 #include "peak.h"
 #include <errno.h>
 #include <llvm-c/Analysis.h>
@@ -33,7 +34,7 @@ const char *back_host_cpu(void) {
 }
 
 typedef struct Target {
-    LLVMTargetMachineRef machine;
+    LLVMTargetMachineRef machine, quick; /* quick: for code that runs once if ever */
     char *cpu, *features, *triple;
 } Target;
 
@@ -64,11 +65,15 @@ static bool target_open(Target *target, const BackOptions *options) {
                                                       : LLVMCodeGenLevelNone;
     target->machine = LLVMCreateTargetMachine(found, target->triple, target->cpu, target->features,
                                               level, LLVMRelocPIC, LLVMCodeModelDefault);
-    return target->machine != NULL;
+    target->quick =
+        LLVMCreateTargetMachine(found, target->triple, target->cpu, target->features,
+                                LLVMCodeGenLevelNone, LLVMRelocPIC, LLVMCodeModelDefault);
+    return target->machine && target->quick;
 }
 
 static void target_close(Target *target) {
     if (target->machine) LLVMDisposeTargetMachine(target->machine);
+    if (target->quick) LLVMDisposeTargetMachine(target->quick);
     free(target->triple);
     free(target->cpu);
     free(target->features);
@@ -206,16 +211,16 @@ static bool run_command(char *const *argv) {
 /* cc is used as linker only: the object, the runtime, and static zlib and OpenMP. Another machine's
  * is TRIPLE-gcc, and its runtime holds zlib already. */
 static bool link_output(Arena *arena, const BackOptions *options, const char *object,
-                        const char *output, bool calls) {
+                        const char *second, const char *output, bool calls) {
     const char *cc = getenv("CC"), *extra = getenv("GRADUS_LDFLAGS");
     if (options->target)
         cc = arena_printf(arena, "%s-gcc", options->target);
     else if (!cc || !*cc)
         cc = "cc";
     VEC(char *) argv = {0};
-    const char *exe[] = {
-        "-Wl,--gc-sections", "-Wl,-s", "-Wl,--as-needed", object,     options->runtime,
-        "-l:libgomp.a",      "-lm",    "-pthread",        "-l:libz.a"};
+    const char *exe[] = {"-Wl,--gc-sections", "-Wl,-s",         "-Wl,--as-needed", object,
+                         second,              options->runtime, "-l:libgomp.a",    "-lm",
+                         "-pthread",          "-l:libz.a"};
     VEC_PUSH(arena, argv, (char *)(uintptr_t)cc);
     VEC_PUSH(arena, argv, "-o");
     VEC_PUSH(arena, argv, (char *)(uintptr_t)output);
@@ -246,11 +251,11 @@ static bool module_calls(LLVMModuleRef module) {
     return false;
 }
 
-static bool emit_object(LLVMModuleRef module, const Target *target, const char *path) {
+static bool emit_object(LLVMModuleRef module, LLVMTargetMachineRef machine, const char *path) {
     char *fault = NULL;
     char *name = strdup(path);
     bool failed =
-        LLVMTargetMachineEmitToFile(target->machine, module, name, LLVMObjectFile, &fault);
+        LLVMTargetMachineEmitToFile(machine, module, name, LLVMObjectFile, &fault);
     free(name);
     if (failed) {
         diag_error((Span){0}, "E0703", "cannot write %s: %s", path, fault);
@@ -259,12 +264,14 @@ static bool emit_object(LLVMModuleRef module, const Target *target, const char *
     return !failed;
 }
 
-static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *target,
-                         const BackOptions *options) {
+static bool write_binary(Arena *arena, LLVMModuleRef module, LLVMModuleRef trace,
+                         const Target *target, const BackOptions *options) {
     const char *path = options->output;
     const char *object = arena_printf(arena, "%s.%d.o", path, (int)getpid());
+    const char *second = arena_printf(arena, "%s.%d.trace.o", path, (int)getpid());
     Clock clock = clock_start();
-    bool ok = emit_object(module, target, object);
+    bool ok = emit_object(module, target->machine, object) &&
+              (options->emit != EMIT_EXE || emit_object(trace, target->quick, second));
     report(options, "machine code", &clock);
     if (ok && options->emit == EMIT_OBJ) {
         if (rename(object, path) == 0) return true;
@@ -272,7 +279,7 @@ static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *targe
         ok = false;
     } else if (ok) {
         const char *made = arena_printf(arena, "%s.%d.tmp", path, (int)getpid());
-        ok = link_output(arena, options, object, made, module_calls(module));
+        ok = link_output(arena, options, object, second, made, module_calls(module));
         if (ok && rename(made, path)) {
             diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
             ok = false;
@@ -281,6 +288,7 @@ static bool write_binary(Arena *arena, LLVMModuleRef module, const Target *targe
         report(options, "link", &clock);
     }
     unlink(object);
+    unlink(second);
     return ok;
 }
 
@@ -304,19 +312,31 @@ static bool write_text(LLVMModuleRef module, const Target *target, const BackOpt
 /* Each training with its own plan, the last one first: a table points to the next. */
 static LLVMValueRef emit_units(Arena *arena, Unit *unit, bool first, const Target *target,
                                const BackOptions *options, LLVMContextRef context,
-                               LLVMModuleRef module) {
+                               LLVMModuleRef module, LLVMModuleRef trace) {
     LLVMValueRef next = NULL;
-    if (unit->next) next = emit_units(arena, unit->next, false, target, options, context, module);
+    if (unit->next)
+        next = emit_units(arena, unit->next, false, target, options, context, module, trace);
     Clock clock = clock_start();
+    if (options->emit == EMIT_EXE) pass_trace(unit); /* the one that is linked of two objects */
     PlanTarget constants = plan_target(target, options);
     Plan *plan = plan_make(arena, unit, &constants);
     report(options, "plan", &clock);
     Emitter *emitter = NEW(arena, Emitter);
     emit_init(emitter, plan, context, module);
+    emitter->trace_module = trace;
     LLVMValueRef table = emit_model(emitter, options, next, first);
     LLVMDisposeBuilder(emitter->builder);
     report(options, "LLVM code", &clock);
     return table;
+}
+
+static LLVMModuleRef module_new(const char *name, LLVMContextRef context, const Target *target) {
+    LLVMModuleRef module = LLVMModuleCreateWithNameInContext(name, context);
+    LLVMSetTarget(module, target->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(target->machine);
+    LLVMSetModuleDataLayout(module, layout);
+    LLVMDisposeTargetData(layout);
+    return module;
 }
 
 bool back_build(Unit *unit, const BackOptions *options) {
@@ -325,14 +345,12 @@ bool back_build(Unit *unit, const BackOptions *options) {
     Clock clock = clock_start();
     Arena *arena = arena_new();
     LLVMContextRef context = LLVMContextCreate();
-    LLVMModuleRef module = LLVMModuleCreateWithNameInContext(unit->model, context);
-    LLVMSetTarget(module, target.triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(target.machine);
-    LLVMSetModuleDataLayout(module, layout);
-    LLVMDisposeTargetData(layout);
+    LLVMModuleRef module = module_new(unit->model, context, &target);
+    LLVMModuleRef trace = module_new("trace", context, &target);
     if (options->emit != EMIT_LLVM) warn_without_fma(&target, context);
-    emit_units(arena, unit, true, &target, options, context, module);
+    emit_units(arena, unit, true, &target, options, context, module, trace);
     mark_functions(context, module, &target);
+    mark_functions(context, trace, &target);
     clock = clock_start();
     char *fault = NULL;
     if (LLVMVerifyModule(module, LLVMReturnStatusAction, &fault)) bug("LLVM verifier: %s", fault);
@@ -343,7 +361,8 @@ bool back_build(Unit *unit, const BackOptions *options) {
     bool text = options->emit == EMIT_LLVM || options->emit == EMIT_ASM;
     if (ok)
         ok = text ? write_text(module, &target, options)
-                  : write_binary(arena, module, &target, options);
+                  : write_binary(arena, module, trace, &target, options);
+    LLVMDisposeModule(trace);
     LLVMDisposeModule(module);
     LLVMContextDispose(context);
     target_close(&target);

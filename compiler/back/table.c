@@ -2,83 +2,10 @@
  * Phases as functions, and the constant table `gr_model` that the runtime reads: the layout is that
  * of runtime/abi.h, member by member. Needs the plan. Does not know what a kernel computes. */
 #include "abi.h"
-#include "emit.h"
+#include "row.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Row { /* members of one struct constant */
-    LLVMValueRef at[48];
-    unsigned n;
-} Row;
-
-static void put(Row *row, LLVMValueRef value) {
-    if (row->n == LENGTH(row->at)) bug("a table row too long");
-    row->at[row->n++] = value;
-}
-static void put_i32(Emitter *e, Row *row, int64_t value) {
-    put(row, LLVMConstInt(e->i32, (unsigned long long)value, true));
-}
-static void put_i64(Emitter *e, Row *row, int64_t value) {
-    put(row, emit_i64(e, value));
-}
-static void put_f64(Emitter *e, Row *row, double value) {
-    put(row, LLVMConstReal(e->f64, value));
-}
-
-static LLVMValueRef constant_global(Emitter *e, LLVMValueRef value, const char *name) {
-    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(value), name);
-    LLVMSetInitializer(global, value);
-    LLVMSetGlobalConstant(global, true);
-    LLVMSetLinkage(global, LLVMPrivateLinkage);
-    LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
-    return global;
-}
-
-static void put_text(Emitter *e, Row *row, const char *text) {
-    if (!text) {
-        put(row, LLVMConstNull(e->ptr));
-        return;
-    }
-    put(row,
-        constant_global(
-            e, LLVMConstStringInContext(e->context, text, (unsigned)strlen(text), false), "text"));
-}
-
-static LLVMValueRef row_value(Emitter *e, Row *row) {
-    return LLVMConstStructInContext(e->context, row->at, row->n, false);
-}
-
-typedef VEC(LLVMValueRef) ValueList;
-
-/* An array of rows; its pointer (null where empty) and then, as i32, its length. */
-static void put_array(Emitter *e, Row *row, ValueList *rows, const char *name) {
-    if (!rows->len) {
-        put(row, LLVMConstNull(e->ptr));
-    } else {
-        LLVMTypeRef type = LLVMTypeOf(rows->at[0]);
-        put(row, constant_global(e, LLVMConstArray2(type, rows->at, (uint64_t)rows->len), name));
-    }
-    put_i32(e, row, rows->len);
-}
-
-/* GrBuffer */
-static LLVMValueRef buffer_row(Emitter *e, const char *name, const Buffer *buffer, const Node *node,
-                               int64_t classes) {
-    Row row = {.n = 0};
-    put_text(e, &row, name);
-    put_i64(e, &row, buffer->offset);
-    put_i64(e, &row, node_count(node));
-    put_i32(e, &row, node->rank);
-    LLVMValueRef extent[GR_MAX_RANK];
-    for (int d = 0; d < GR_MAX_RANK; d++)
-        extent[d] = emit_i64(e, d < node->rank ? node->extent[d] : 0);
-    put(&row, LLVMConstArray2(e->i64, extent, GR_MAX_RANK));
-    put_i32(e, &row, buffer->bytes);
-    put_i32(e, &row, node->per_example);
-    put_i32(e, &row, classes);
-    return row_value(e, &row);
-}
 
 /* GrWork */
 static LLVMValueRef work_row(Emitter *e, const PlanWork *work) {
@@ -134,6 +61,19 @@ static LLVMValueRef emit_phase(Emitter *e, const PlanPhase *phase, int number,
     return e->function;
 }
 
+/* A phase in the module for what runs once if ever; here it is declared. */
+static LLVMValueRef emit_apart(Emitter *e, const PlanPhase *phase, int number,
+                               LLVMValueRef *kernels) {
+    LLVMModuleRef module = e->module;
+    e->module = e->math.module = e->trace_module;
+    LLVMValueRef function = emit_phase(e, phase, number, kernels);
+    e->module = e->math.module = module;
+    LLVMSetLinkage(function, LLVMExternalLinkage);
+    size_t length;
+    return LLVMAddFunction(module, LLVMGetValueName2(function, &length),
+                           LLVMGlobalGetValueType(function));
+}
+
 static const int phase_kind[] = {
     [KERNEL_SERIAL] = GR_SERIAL, [KERNEL_BLOCKS] = GR_BLOCKS, [KERNEL_UNITS] = GR_UNITS};
 
@@ -146,7 +86,8 @@ typedef struct PhaseRows {
 static void put_kernels(Emitter *e, Row *row, const PlanPhase *phase, LLVMValueRef *functions) {
     ValueList rows = {0};
     const ScanGroup *before = NULL;
-    for (int k = 0, group = -1; k < phase->kernels.len; k++) {
+    int n = e->program->trace ? 0 : phase->kernels.len; /* those are of another module */
+    for (int k = 0, group = -1; k < n; k++) {
         const Kernel *kernel = phase->kernels.at[k];
         if (kernel->group && kernel->group != before) group++;
         before = kernel->group;
@@ -171,7 +112,8 @@ static double put_phases(Emitter *e, Row *row) {
         all += work->flops + work->flops_each * e->program->batch;
         LLVMValueRef *kernels = NEW_ARRAY(e->arena, LLVMValueRef, phase->kernels.len);
         Row one = {.n = 0};
-        put(&one, emit_phase(e, phase, p, kernels));
+        put(&one, e->program->trace ? emit_apart(e, phase, p, kernels)
+                                    : emit_phase(e, phase, p, kernels));
         put_text(e, &one, arena_printf(e->arena, "%s.phase%d", e->program->program->name, p));
         put_i32(e, &one, phase_kind[phase->kind]);
         put_i64(e, &one, phase->kind == KERNEL_UNITS ? SHARES : 1);
@@ -202,7 +144,7 @@ static void put_results(Emitter *e, Row *row) {
     const Program *program = e->program->program;
     for (int i = 0; i < program->results.len; i++) {
         const Result *result = &program->results.at[i];
-        if (result->kind == RESULT_NEXT) continue;
+        if (result->kind == RESULT_NEXT || !*result->name) continue;
         const Buffer *buffer = plan_buffer(e->plan, e->program, result->node);
         VEC_PUSH(e->arena, rows, buffer_row(e, result->name, buffer, result->node, 0));
     }
@@ -215,7 +157,7 @@ static const int program_kind[PROGRAM_KINDS] = {
     [PROGRAM_EPOCH] = GR_EPOCH, [PROGRAM_ORDER] = GR_ORDER,
     [PROGRAM_SUMS] = GR_SUMS,   [PROGRAM_METRIC] = GR_METRIC,
     [PROGRAM_AFTER] = GR_AFTER, [PROGRAM_KEPT] = GR_KEPT, [PROGRAM_SAMPLE] = GR_SAMPLE,
-    [PROGRAM_WATCH] = GR_WATCH, [PROGRAM_CHECK] = GR_CHECK};
+    [PROGRAM_WATCH] = GR_WATCH, [PROGRAM_CHECK] = GR_CHECK, [PROGRAM_TRACE] = GR_TRACE};
 
 static void put_programs(Emitter *e, Row *model) {
     ValueList rows = {0};
@@ -444,6 +386,7 @@ LLVMValueRef emit_model(Emitter *e, const BackOptions *options, LLVMValueRef nex
     put_i32(e, &row, config->batch_all);
     put_i32(e, &row, config->wants_two ? 2 : 1);
     put_loads(e, &row, config);
+    emit_traces(e, &row);
     put(&row, next ? next : LLVMConstNull(e->ptr));
     LLVMValueRef table = row_value(e, &row);
     LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(table), first ? "gr_model" : "gr_next");

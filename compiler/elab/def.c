@@ -306,6 +306,10 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
     Frame *outer_frame = e->frame, frame = frame_new();
     int base = e->bind_base;
     frame.shared = outer_frame->shared;
+    const Origin outer_origin = e->g->origin;
+    const Source *source = source_get(at.file);
+    e->g->origin.path = path;
+    if (source && !source->library) e->g->origin.use = at;
     outer_lhs(outer_frame, args, decl->params.len, &frame);
     VEC_PUSH(e->arena, e->uses, (Use){.decl = decl, .at = at});
     e->scope = scope;
@@ -337,5 +341,6 @@ Value *run_decl(Elab *e, const Decl *decl, Value **args, Span at, Name path, Nam
     e->scope = outer;
     e->frame = outer_frame;
     e->bind_base = base;
+    e->g->origin = outer_origin;
     return result;
 }

@@ -158,6 +158,13 @@ typedef struct CallInfo {
 } CallInfo;
 extern const CallInfo call_info[CALL_COUNT];
 
+/* Where a node comes from, for messages (not part of identity): the layer whose def it stands in, and
+ * where the user's own file uses that def; both may be empty. */
+typedef struct Origin {
+    Name path;
+    Span use;
+    bool gradient; /* made by differentiation */
+} Origin;
 struct Node {
     uint32_t id, hash;
     NodeKind kind;
@@ -176,10 +183,14 @@ struct Node {
     Node *operand[CALL_OPERANDS]; /* and its operands, NULL beyond the last */
     int64_t classes;  /* INPUT holding a class: their number; 0 otherwise */
     Span at;          /* where it was written (not part of identity) */
+    Origin origin;
 };
 struct Graph {
     Arena *arena;
     VEC(Node *) nodes; /* in order of making: operands come first */
+    Span at;           /* of nodes made now that say nothing of their own; */
+    Origin origin;     /* likewise */
+    bool differentiating; /* they are of a gradient */
     void *tables;      /* interning */
 };
 Graph *graph_new(Arena *arena);
@@ -196,7 +207,10 @@ typedef struct CompSpec {
     const Scalar *body;
     Name name;
     Span at;
+    Origin origin;
 } CompSpec;
+/* Nodes made from now on come from where `node` does, unless they say otherwise. */
+void graph_from(Graph *g, const Node *node);
 Node *graph_comp(Graph *g, const CompSpec *spec);
 CompSpec node_spec(const Node *node); /* what a comprehension was made from, to be made anew */
 Node *graph_map(Graph *g, int rank, const int64_t *extent, const Scalar *body, Name name, Span at);
@@ -249,6 +263,7 @@ typedef enum ProgramKind {
     PROGRAM_METRIC,  /* metrics of the whole evaluated set, from its sums */
     PROGRAM_WATCH,   /* one update, and what is watched of it */
     PROGRAM_CHECK,   /* without examples: 1 where what a def requires is so; see require.c */
+    PROGRAM_TRACE,   /* one update with every value stored, to find where a bad number came from */
     PROGRAM_KINDS
 } ProgramKind;
 typedef enum ResultKind {
@@ -316,6 +331,12 @@ typedef struct TrainConfig {
     bool has_stop;
     VEC(Load) loads;
 } TrainConfig;
+typedef struct TraceRow { /* a value of the program "trace" */
+    Node *node;
+    Node *part_of; /* of a part of this node's expression, operands first; or NULL */
+    Op op;         /* then: what the part does, */
+    NodeList from; /* and to what */
+} TraceRow;
 typedef struct Unit {
     Arena *arena;
     Graph *graph;
@@ -331,6 +352,7 @@ typedef struct Unit {
     VEC(DataSet) sets;
     VEC(Name) outputs;    /* model outputs in order */
     VEC(LayerRow) layers;
+    VEC(TraceRow) traces;
     TrainConfig config;
     struct Unit *next;    /* the next training of the same file, or NULL */
 } Unit;

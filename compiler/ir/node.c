@@ -220,18 +220,26 @@ Node *graph_comp(Graph *g, const CompSpec *given) {
     if (spec.reduce != RED_NONE) fold_reduction(g, &spec);
     Node *read = plain_read(&spec);
     if (read) return read;
+    bool own = spec.origin.path || spec.origin.use.file;
     Node key = {.kind = NODE_COMP,
                 .name = spec.name,
+                .origin = own ? spec.origin : g->origin,
                 .rank = spec.rank,
                 .reduce = spec.reduce,
                 .nred = spec.nred,
                 .over_batch = spec.over_batch,
                 .body = spec.body,
-                .at = spec.at};
+                .at = spec.at.file ? spec.at : g->at};
+    key.origin.gradient |= g->differentiating;
     key.per_example = spec.body->per_example && !spec.over_batch;
     key.wide = spec.body->wide;
     memcpy(key.extent, spec.extent, sizeof *key.extent * (size_t)(spec.rank + spec.nred));
     return node_intern(g, &key);
+}
+
+void graph_from(Graph *g, const Node *node) {
+    g->at = node->at;
+    g->origin = node->origin;
 }
 
 Node *graph_map(Graph *g, int rank, const int64_t *extent, const Scalar *body, Name name, Span at) {
@@ -310,7 +318,8 @@ CompSpec node_spec(const Node *node) {
                      .over_batch = node->over_batch,
                      .body = node->body,
                      .name = node->name,
-                     .at = node->at};
+                     .at = node->at,
+                     .origin = node->origin};
     memcpy(spec.extent, node->extent, sizeof spec.extent);
     return spec;
 }

@@ -27,7 +27,7 @@ const char *const text_program[] = {
     [PROGRAM_EPOCH] = "epoch", [PROGRAM_ORDER] = "order",
     [PROGRAM_SUMS] = "sums",   [PROGRAM_METRIC] = "metric",
     [PROGRAM_AFTER] = "after", [PROGRAM_KEPT] = "kept", [PROGRAM_SAMPLE] = "sample",
-    [PROGRAM_WATCH] = "watch", [PROGRAM_CHECK] = "check"};
+    [PROGRAM_WATCH] = "watch", [PROGRAM_CHECK] = "check", [PROGRAM_TRACE] = "trace"};
 const char *const text_result[] = {
     [RESULT_VALUE] = "value", [RESULT_NEXT] = "next", [RESULT_STOP] = "stop"};
 const char *const text_source[] = {[FORMAT_IDX] = "idx", [FORMAT_CSV] = "csv"};

@@ -239,6 +239,7 @@ static const Scalar *guarded_body(Graph *g, const Node *y, const Scalar *value,
 
 static Node *contribution(Graph *g, Node *y, const Adjoint *adjoint) {
     Node *x = adjoint->read->node;
+    graph_from(g, y);
     Solution way = solve_read(g, adjoint->read, node_dims(y), y->extent);
     CompSpec spec = {.rank = x->rank, .nred = way.nred, .at = y->at};
     memcpy(spec.extent, way.extent, sizeof spec.extent);
@@ -287,6 +288,7 @@ static Node *adjoint_new(Loss *loss, Node *x) {
     for (int i = 0; i < loss->scans.len; i++)
         if (loss->scans.at[i]->of == x && map_has(&loss->consumers, loss->scans.at[i]))
             sum = op2(g, OP_ADD, sum, sc_read_all(g, carried_of(loss, loss->scans.at[i])));
+    graph_from(g, x);
     Node *adjoint = graph_map(g, x->rank, x->extent, sum, NULL, x->at);
     if (!adjoint->name && x->name) adjoint->name = name_printf("%s.grad", x->name);
     return adjoint;
@@ -343,8 +345,10 @@ static Node *replace_grad(Graph *g, Node *node, void *context) {
         loss = loss_new(g, node->of);
         map_put(losses, node->of, loss);
     }
+    g->differentiating = true;
     Node *adjoint = adjoint_of(loss, node->wrt);
     close_carried(loss);
+    g->differentiating = false;
     return node_value(adjoint);
 }
 

@@ -66,7 +66,9 @@ static Node *rebuild(Rewrite *r, Node *node) {
 static Node *rewrite(Rewrite *r, Node *node) {
     Node *done = map_get(&r->done, node);
     if (!done) {
-        done = r->node(r->g, rebuild(r, node), r->context);
+        done = rebuild(r, node);
+        graph_from(r->g, node);
+        done = r->node(r->g, done, r->context);
         map_put(&r->done, node, done);
     }
     return done;

@@ -59,8 +59,9 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
     program->alias = -1;
     program->wide = source->kind == PROGRAM_FIT || source->kind == PROGRAM_METRIC ||
                     source->kind == PROGRAM_AFTER;
+    program->trace = source->kind == PROGRAM_TRACE;
     program->batch = source->kind == PROGRAM_STEP || source->kind == PROGRAM_AFTER ||
-                             source->kind == PROGRAM_WATCH
+                             source->kind == PROGRAM_WATCH || program->trace
                          ? (int)plan->unit->config.batch
                          : WHOLE_SET_BATCH;
     if (program->batch < 1) program->batch = 1;
@@ -136,7 +137,10 @@ Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target) {
         program->program = &unit->programs.at[i];
         for (int b = 0; b < program->buffers.len; b++)
             if (!program->buffers.at[b]->scratch) program->buffers.at[b]->offset += work;
-        if (program->mem > most) most = program->mem;
+        if (program->trace)
+            plan->trace_memory = work + program->mem + 4096;
+        else if (program->mem > most)
+            most = program->mem;
         if (program->scratch > plan->scratch) plan->scratch = program->scratch;
         VEC_PUSH(arena, plan->programs, program);
     }

@@ -83,6 +83,7 @@ typedef struct ProgramPlan {
     int blocks;      /* ceil(batch / 16) */
     int leaf_blocks; /* blocks in a leaf of the sums over examples */
     bool wide;       /* everything in float64 (FIT) */
+    bool trace;      /* every value is stored and stays; small code, not fast code */
     NodeList nodes;
     Map groups; /* Node -> ScanGroup of those in a recurrence */
     VEC(Kernel *) kernels;
@@ -109,6 +110,7 @@ typedef struct Plan {
     int64_t seed_offset, step_offset; /* uint64; double: the step that shared draws see */
     Map hyper;                        /* HYPER Node -> Buffer */
     int64_t memory, scratch;          /* totals */
+    int64_t trace_memory;             /* of the program "trace", which has a block of its own */
 } Plan;
 
 Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target);

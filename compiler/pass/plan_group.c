@@ -190,7 +190,8 @@ static bool sequence_lanes(Plan *plan, Kernel *kernel, const Node *node, const R
     return false;
 }
 
-static void carry_batch_sum(Plan *plan, Kernel *kernel, const Node *node, const Reads *reads) {
+static void carry_batch_sum(Plan *plan, const ProgramPlan *program, Kernel *kernel,
+                            const Node *node, const Reads *reads) {
     kernel->kind = KERNEL_UNITS;
     if (node->reduce != RED_SUM || node_terms(node) >= LANES) {
         kernel->batch_sum = BATCH_LANES;
@@ -198,7 +199,8 @@ static void carry_batch_sum(Plan *plan, Kernel *kernel, const Node *node, const 
         return;
     }
     kernel->batch_sum = BATCH_SEQUENCE;
-    kernel->carrier = sequence_lanes(plan, kernel, node, reads) ? CARRY_DIM : CARRY_NONE;
+    bool lanes = !program->trace && sequence_lanes(plan, kernel, node, reads);
+    kernel->carrier = lanes ? CARRY_DIM : CARRY_NONE;
 }
 
 enum { SERIAL_WORK = 16384 };
@@ -227,7 +229,7 @@ static bool big_operand(const Plan *plan, const Reads *reads) {
 static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *node,
                   const Reads *reads) {
     if (node->over_batch) {
-        carry_batch_sum(plan, kernel, node, reads);
+        carry_batch_sum(plan, program, kernel, node, reads);
     } else if (node->per_example) {
         kernel->carrier = CARRY_BATCH;
         bool together = !kernel->group && node->nred && program->blocks > 1 && big_operand(plan, reads);

@@ -49,7 +49,7 @@ static void size_buffer(Plan *plan, ProgramPlan *program, Buffer *buffer) {
 
 static void touch(Life *life, Buffer *buffer) {
     if (!buffer || buffer->persistent || (life->order >= 0 && !buffer->scratch)) return;
-    bool private = life->kernel->kind == KERNEL_BLOCKS;
+    bool private = life->kernel->kind == KERNEL_BLOCKS && !life->program->trace;
     int phase = life->order >= 0 ? life->order : life->kernel->phase;
     if (buffer->first < 0) {
         buffer->first = buffer->last = phase;
@@ -174,6 +174,8 @@ void plan_memory(Plan *plan, ProgramPlan *program) {
     live(plan, program, false);
     for (int i = 0; i < program->nodes.len; i++)
         if (program->nodes.at[i]->kind == NODE_INPUT) keep(program, program->nodes.at[i], 0);
+    for (int i = 0; program->trace && i < program->nodes.len; i++)
+        keep(program, program->nodes.at[i], 0);
     for (int i = 0; i < program->program->results.len; i++)
         keep(program, program->program->results.at[i].node, -1);
     if (draws) program->number = words(plan, program), program->presentation = words(plan, program);

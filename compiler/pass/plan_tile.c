@@ -147,6 +147,10 @@ static void choose_split(const ProgramPlan *program, Kernel *kernel) {
 }
 
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
+    if (program->trace) {
+        choose_split(program, kernel);
+        return;
+    }
     kernel->draws = wants_draws(kernel);
     if (kernel->draws && !kernel->reductions.len) kernel->tile[kernel->axes - 1] = DRAW_TILE;
     if (kernel->reductions.len && !kernel->transpose) {
