@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize[=thread]] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts second parity examples check cli life promise planted bits target thread fuzz train llvm bench house nan
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise planted bits target thread fuzz train llvm nan bench house
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
