@@ -222,8 +222,14 @@ parity() {
     verdict $? "$1" "$own/log"
 }
 
-# Mutated texts, the same ones each time; more by hand: gradus-fuzz --seed=N --count=N FILE.gr...
+# text: mutated texts through the whole compiler, the same ones each time; more by hand: gradus-fuzz --seed=N --count=N FILE.gr...
+# targets: libFuzzer on everything that reads; more by hand: sh tests/fuzz/run.sh --minutes=N
 fuzz() {
+    if [ "$1" = targets ]; then
+        timeout 1500 sh tests/fuzz/run.sh --runs=500 >"$own/log" 2>&1
+        verdict $? "fuzz: no input of model, graph, format, weights and data crashes, hangs or leaks" "$own/log"
+        return
+    fi
     $limit "$BUILD/gradus-fuzz" --count="$([ -n "${SANITIZE-}" ] && echo 300 || echo 1500)" --out="$own" \
         examples/*/*.gr examples/*/*/*.gr tests/bits/*.gr tests/equal/*.gr* tests/golden/*.gr tests/golden/*.graph stdlib/*.gr >"$own/log" 2>&1
     verdict $? "fuzz: mutated models are accepted or diagnosed" "$own/log"

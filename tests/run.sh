@@ -80,6 +80,7 @@ jobs() {
     echo "life all"
     for file in tests/nan/*.gr; do echo "nan $file"; done
     echo "fuzz text"
+    [ -z "$slow" ] || echo "fuzz targets"
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done

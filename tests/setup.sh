@@ -10,6 +10,7 @@ tests="llvm-19-tools libcriterion-dev libmpfr-dev liblapacke-dev libjansson-dev 
 case ${1:-build} in
 build) wanted=$build ;;
 test) wanted="$build $tests" ;;
+fuzz) wanted="$build clang-19 libclang-rt-19-dev" ;; # of fuzz/run.sh
 thread) wanted="llvm-19 clang-19 libclang-rt-19-dev libomp-19-dev" ;; # of run.sh --sanitize=thread
 *) echo "usage: sh tests/setup.sh [build|test|thread]" >&2; exit 2 ;;
 esac

@@ -145,4 +145,5 @@ Module *module_load(Arena *arena, const char *path);
 Module *module_load_text(Arena *arena, const char *path, const char *text);
 /* Prints the tree in the form of `gradus dump --stage=ast` (own declarations only). */
 void ast_print(FILE *out, const Module *module);
+void layout_print(FILE *out, const char *text); /* as `gradus fmt` lays it out; it parses */
 #endif

@@ -33,7 +33,7 @@ static double part_inside(const Ix *at, const int64_t *extent, int64_t limit) {
     double count = 1, inside = 0;
     for (int d = 0; d < MAX_DIMS; d++)
         if (used >> d & 1) count *= (double)extent[d];
-    if (count > MOST_POSITIONS) return 1;
+    if (count > (double)MOST_POSITIONS) return 1;
     for (int d = 0; d < MAX_DIMS;) {
         int64_t value = ix_eval(at, dims, NULL, NULL);
         inside += value >= 0 && value < limit;

@@ -221,6 +221,12 @@ static void make_fields(Data *data, char **names, const char *const *bound, int 
     field->first = input;
 }
 
+static void names_free(char **names, int count) {
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *data, Fault *fault) {
     Csv csv = {.name = files[0].name,
                .at = (char *)files[0].bytes,
@@ -230,16 +236,24 @@ bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *dat
     char **names = NULL;
     int columns = 0;
     double *matrix = NULL;
-    if (!read_names(&csv, &names, &columns)) return false;
+    if (!read_names(&csv, &names, &columns)) {
+        names_free(names, columns);
+        return false;
+    }
     const char **bound = io_alloc((size_t)columns, sizeof *bound);
-    if (!bind(&csv, source, targets, names, columns, bound)) return false;
-    if (!read_rows(&csv, names, columns, &matrix, &data->count)) return false;
-    make_fields(data, names, bound, columns, matrix);
+    bool fine = bind(&csv, source, targets, names, columns, bound) &&
+                read_rows(&csv, names, columns, &matrix, &data->count);
+    if (fine) {
+        make_fields(data, names, bound, columns, matrix);
+        free(files[0].bytes);
+        files[0].bytes = NULL;
+        columns = 0; /* the fields have the names */
+    } else {
+        free(matrix);
+    }
+    names_free(names, columns);
     free(bound);
-    free(names);
-    free(files[0].bytes);
-    files[0].bytes = NULL;
-    return true;
+    return fine;
 }
 
 void csv_free(Data *data) {

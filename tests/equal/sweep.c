@@ -184,6 +184,11 @@ int sweep_run(const Sweep *sweep) {
         int faults = seed_run(sweep, &t, seed);
         refused += faults == FAULT_REFUSED;
         faulty += faults > FAULT_REFUSED;
+        if ((all + 1) % 100 == 0 && seed < sweep->to) {
+            printf("%lld so far, %lld refused, %lld faulty\n", (long long)(all + 1),
+                   (long long)refused, (long long)faulty);
+            fflush(stdout);
+        }
     }
     printf("%lld random models compared in %lld s, %lld refused, %lld faulty\n",
            (long long)(all - refused), (long long)(time(NULL) - start), (long long)refused,
