@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what is missing of the Debian 12 packages that Gradus is built with: setup.sh [build|test|thread]
+# Installs what is missing of the Debian 12 packages that Gradus is built with: setup.sh [build|test|fuzz|thread]
 # Needs root or sudo only where a package is missing. The one list of packages.
 set -eu
 build="gcc libc6-dev cmake ninja-build llvm-19-dev flex bison zlib1g-dev"
@@ -12,7 +12,7 @@ build) wanted=$build ;;
 test) wanted="$build $tests" ;;
 fuzz) wanted="$build clang-19 libclang-rt-19-dev" ;; # of fuzz/run.sh
 thread) wanted="llvm-19 clang-19 libclang-rt-19-dev libomp-19-dev" ;; # of run.sh --sanitize=thread
-*) echo "usage: sh tests/setup.sh [build|test|thread]" >&2; exit 2 ;;
+*) echo "usage: sh tests/setup.sh [build|test|fuzz|thread]" >&2; exit 2 ;;
 esac
 
 missing=
