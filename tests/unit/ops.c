@@ -66,6 +66,101 @@ ParameterizedTestParameters(ops, rows) {
     return cr_make_param_array(int, all, OP_COUNT);
 }
 
+/* What every operator is by hand: the interpreter is the definition, so nothing else can say. */
+static const struct {
+    Op op;
+    double a, b, c, value;
+} known[] = {
+    {OP_NEG, 1.5, 0, 0, -1.5},
+    {OP_ADD, 1.5, -4, 0, -2.5},
+    {OP_SUB, 1.5, -4, 0, 5.5},
+    {OP_MUL, 1.5, -4, 0, -6},
+    {OP_DIV, 3, -4, 0, -0.75},
+    {OP_FMA, 3, -4, 0.5, -11.5},
+    {OP_MIN, 2, -3, 0, -3},
+    {OP_MIN, -3, 2, 0, -3},
+    {OP_MAX, 2, -3, 0, 2},
+    {OP_MAX, -3, 2, 0, 2},
+    {OP_POW, 4, 1.5, 0, 8},
+    {OP_MOD, 7, 4, 0, 3},
+    {OP_MOD, -7, 4, 0, 1},
+    {OP_MOD, 7, -4, 0, -1},
+    {OP_ABS, -3, 0, 0, 3},
+    {OP_ABS, 3, 0, 0, 3},
+    {OP_SIGN, -3, 0, 0, -1},
+    {OP_SIGN, 0, 0, 0, 0},
+    {OP_SIGN, 3, 0, 0, 1},
+    {OP_FLOOR, -1.25, 0, 0, -2},
+    {OP_FLOOR, 1.75, 0, 0, 1},
+    {OP_CEIL, -1.25, 0, 0, -1},
+    {OP_CEIL, 1.25, 0, 0, 2},
+    {OP_ROUND, 2.5, 0, 0, 2},
+    {OP_ROUND, -3.5, 0, 0, -4},
+    {OP_ROUND, 2.75, 0, 0, 3},
+    {OP_SQRT, 9, 0, 0, 3},
+    {OP_EXP, 1, 0, 0, 2.718281828459045},
+    {OP_LOG, 10, 0, 0, 2.302585092994046},
+    {OP_SIN, 1, 0, 0, 0.8414709848078965},
+    {OP_COS, 1, 0, 0, 0.5403023058681398},
+    {OP_TANH, 1, 0, 0, 0.7615941559557649},
+    {OP_ERF, 1, 0, 0, 0.8427007929497149},
+    {OP_LT, 1, 2, 0, 1},
+    {OP_LT, 2, 2, 0, 0},
+    {OP_LT, 2, 1, 0, 0},
+    {OP_LE, 1, 2, 0, 1},
+    {OP_LE, 2, 2, 0, 1},
+    {OP_LE, 2, 1, 0, 0},
+    {OP_GT, 1, 2, 0, 0},
+    {OP_GT, 2, 2, 0, 0},
+    {OP_GT, 2, 1, 0, 1},
+    {OP_GE, 1, 2, 0, 0},
+    {OP_GE, 2, 2, 0, 1},
+    {OP_GE, 2, 1, 0, 1},
+    {OP_EQ, 1, 2, 0, 0},
+    {OP_EQ, 2, 2, 0, 1},
+    {OP_NE, 1, 2, 0, 1},
+    {OP_NE, 2, 2, 0, 0},
+    {OP_AND, 1, 0, 0, 0},
+    {OP_AND, 0, 1, 0, 0},
+    {OP_AND, 1, 1, 0, 1},
+    {OP_OR, 1, 0, 0, 1},
+    {OP_OR, 0, 1, 0, 1},
+    {OP_OR, 0, 0, 0, 0},
+    {OP_NOT, 1, 0, 0, 0},
+    {OP_NOT, 0, 0, 0, 1},
+    {OP_SELECT, 1, 2, 3, 2},
+    {OP_SELECT, 0, 2, 3, 3},
+    {OP_STOP, 1.5, 0, 0, 1.5},
+    {OP_STATED, 1.5, 2, 3, 1.5},
+};
+
+Test(ops, values_known_by_hand) {
+    bool seen[OP_COUNT] = {0};
+    for (int i = 0; i < LENGTH(known); i++) {
+        double value = op_info[known[i].op].value(known[i].a, known[i].b, known[i].c);
+        cr_assert(fabs(value - known[i].value) <= 4e-16 * fabs(known[i].value),
+                  "%s: %.17g, not %.17g", op_info[known[i].op].text, value, known[i].value);
+        seen[known[i].op] = true;
+    }
+    for (int i = 0; i < OP_COUNT; i++)
+        cr_assert(seen[i], "%s stands not in the table", op_info[i].text);
+}
+
+/* No slope: of truth values, and of an operand that is one. */
+Test(ops, flat_operands_have_no_derivative) {
+    for (int i = 0; i < OP_COUNT; i++) {
+        Op op = (Op)i;
+        Setting s = {0};
+        setting_init(&s, op);
+        for (int k = 0; k < op_info[op].arity; k++)
+            if (op_info[op].truth || takes_truth(op, k))
+                cr_assert_null(derivative_of(s.g, s.result, k), "%s by operand %d",
+                               op_info[op].text, k);
+        eval_free(s.eval);
+        arena_free(s.arena);
+    }
+}
+
 static double value_at(const Setting *s, Op op, int sample, int operand, double shift) {
     double v[3] = {0};
     for (int i = 0; i < op_info[op].arity; i++)
