@@ -56,6 +56,8 @@ static const struct OptionRow {
     {"--one", NULL, "time the prediction of one example instead of training steps", BENCH, FLAG,
      AT(one), 0},
     {"--profile", NULL, "also time each phase, on stderr", BENCH, FLAG, AT(profile), 0},
+    {"--save-every", "N", "a checkpoint every N updates, beside those by the clock", TRAIN, COUNT,
+     AT(save_every), 0},
     {"--follow", NULL, "learn from rows of CSV on standard input as they come", TRAIN, FLAG, AT(follow), 0},
     {"--no-progress", NULL, "no progress bar", TRAIN, FLAG, AT(no_progress), 0},
     {"-q", NULL, "only errors", ALL, FLAG, AT(quiet), 0},

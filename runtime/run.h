@@ -20,6 +20,7 @@ typedef struct Setting {
 
 typedef struct Options {
     int64_t epochs, steps; /* 0: as the model says */
+    int64_t save_every;    /* updates from checkpoint to checkpoint, 0: by the clock alone */
     int64_t samples;       /* predictions with draws, 0: one without */
     int threads;           /* 0: found out */
     bool follow;

@@ -309,9 +309,12 @@ static Ending one_epoch(Training *t) {
     t->epoch_examples = 0;
     while (ending == GOING && t->progress.position < t->usable) {
         ending = training_step(t);
-        bool due = ending == GOING && io_now() - t->kept > safe_seconds;
+        int64_t every = t->run->options->save_every;
+        bool asked = ending == GOING && every && t->progress.step % every == 0;
+        bool due = asked || (ending == GOING && io_now() - t->kept > safe_seconds);
         if (due && !keep_safe(t)) ending = DIVERGED;
-        if (due && ending == GOING && io_now() - t->saved > 10 * save_seconds) save_on_the_way(t);
+        if (due && ending == GOING && (asked || io_now() - t->saved > 10 * save_seconds))
+            save_on_the_way(t);
     }
     if (ending == FAILED) return FAILED;
     if (ending == DIVERGED || run_spoilt(t->run)) return DIVERGED;

@@ -286,6 +286,10 @@ promise() {
 cli() { . "$ROOT/tests/cli.sh"; }
 life() { . "$ROOT/tests/life.sh"; }
 nan() { . "$ROOT/tests/nan.sh"; }
+kill_test() {
+    sh tests/kill.sh 12 >"$own/log" 2>&1
+    verdict $? "$(grep -o 'kill: .*' "$own/log" | tail -n 1)" "$own/log"
+}
 house() { . "$ROOT/tests/house.sh"; }
 planted() { . "$ROOT/tests/planted.sh"; }
 bits() { . "$ROOT/tests/bits.sh"; }
