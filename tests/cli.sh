@@ -61,7 +61,7 @@ train border {
 }
 EOF
 # 64 examples of 94 * 94 pixels inside, 8 filters, a product and a sum each, and 8 * 32 * 32 biases.
-expect "check: the plan counts what lies inside of the border" 0 "     9.572     2.360      95.7      conv1.y [8, 32, 32] over [1, 3, 3]" "$gradus" check --plan --peak=100 --bandwidth=1000 "$here/border.gr"
+expect "check: the plan counts what lies inside of the border" 0 "     9.572     2.360      95.7      conv1.y: conv1.W * image [8, 32, 32] over [1, 3, 3]" "$gradus" check --plan --peak=100 --bandwidth=1000 "$here/border.gr"
 # 64 examples of (1 + 8) * 32 * 32 numbers of 4 bytes, and 80 weights.
 expect "check: the plan knows memory too" 0 "     9.572     2.360    2359.6      conv1.y" "$gradus" check --plan --peak=1e6 --bandwidth=1 "$here/border.gr"
 expect "check: the plan at this machine's speed" 0 "the step; phase by phase" "$gradus" check --plan "$here/border.gr"

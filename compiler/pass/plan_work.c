@@ -134,7 +134,7 @@ static void touches(const Plan *plan, const ProgramPlan *program, PlanWork *work
     arena_free(arena);
 }
 
-/* ---- Names: of the value that is stored last, else of what is reduced and over what. */
+/* ---- Names: of the value, with the factors of a contraction; in brackets what it was made from. */
 typedef struct Naming {
     Arena *arena;
     const char *text;
@@ -157,23 +157,36 @@ static const char *made_from(Arena *arena, const Node *node) {
     return naming.text ? naming.text : "constants";
 }
 
+static const char *node_name(Arena *arena, const Node *node) {
+    return node->name ? node->name : arena_printf(arena, "(%s)", made_from(arena, node));
+}
+
+/* "a * b" of a contraction of two values, or NULL. */
+static const char *product(Arena *arena, const Node *node) {
+    const Scalar *body = node->body;
+    if (node->reduce != RED_SUM || body->kind != SC_OP || body->op != OP_MUL ||
+        body->arg[0]->kind != SC_READ || body->arg[1]->kind != SC_READ)
+        return NULL;
+    return arena_printf(arena, "%s * %s", node_name(arena, body->arg[0]->node),
+                        node_name(arena, body->arg[1]->node));
+}
+
 static const char *kernel_name(Arena *arena, const Kernel *kernel) {
-    if (kernel->transpose) {
-        const Node *node = kernel->transpose->node;
-        return arena_printf(arena, "turn %s%s", node->name ? "" : "what is from ",
-                            node->name ? node->name : made_from(arena, node));
-    }
+    Name name = NULL;
+    if (kernel->transpose)
+        return arena_printf(arena, "turn %s", node_name(arena, kernel->transpose->node));
     if (kernel->copy_to) return arena_printf(arena, "keep %s", kernel->copy_to->name);
     if (kernel->calls.len) return call_info[kernel->calls.at[0]->call].text;
     for (int i = kernel->maps.len - 1; i >= 0 && !kernel->reductions.len; i--)
-        if (kernel->maps.at[i]->name) return kernel->maps.at[i]->name;
+        if (!name) name = kernel->maps.at[i]->name;
     for (int i = 0; i < kernel->reductions.len; i++)
-        if (kernel->reductions.at[i]->name) return kernel->reductions.at[i]->name;
+        if (!name) name = kernel->reductions.at[i]->name;
     for (int i = 0; i < kernel->maps.len; i++)
-        if (kernel->maps.at[i]->name) return kernel->maps.at[i]->name;
-    return arena_printf(arena, "from %s",
-                        made_from(arena, kernel->reductions.len ? kernel->reductions.at[0]
-                                                                : kernel->maps.at[0]));
+        if (!name) name = kernel->maps.at[i]->name;
+    const Node *first = kernel->reductions.len ? kernel->reductions.at[0] : kernel->maps.at[0];
+    const char *factors = product(arena, first);
+    if (factors) return name ? arena_printf(arena, "%s: %s", name, factors) : factors;
+    return name ? name : arena_printf(arena, "(%s)", made_from(arena, first));
 }
 
 void plan_work(const Plan *plan, ProgramPlan *program) {

@@ -34,6 +34,10 @@ def fail(text):
     raise SystemExit(f"bench: {text}")
 
 
+def build(compiler, net, executable):
+    subprocess.run([compiler, "build", "-O3", os.path.join(HERE, "nets", net + ".gr"), "-o", executable], check=True)
+
+
 class Gradus:
     def __init__(self, executable, words, threads):
         self.words = [executable, "bench", f"--threads={threads}", *words]
@@ -151,10 +155,9 @@ def main():
     peers = not options.alone and shutil.which(options.python) and subprocess.run(
         [options.python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
     if not peers and not options.alone:
-        print("PyTorch is missing, Gradus is measured alone; to compare: apt-get install python3-torch libopenblas0")
+        print("PyTorch is missing, Gradus is measured alone; to compare: sh tests/setup.sh bench")
     for file in dict.fromkeys(NETS[name][0] for name in nets):
-        subprocess.run([options.gradus, "build", "-O3", os.path.join(HERE, "nets", file + ".gr"), "-o",
-                        os.path.join(options.work, file)], check=True)
+        build(options.gradus, file, os.path.join(options.work, file))
     if os.getloadavg()[0] > 0.5:
         print(f"this machine is not quiet: a load of {os.getloadavg()[0]:.1f} before the first measurement")
     rows, notes = [OURS + THEIRS if peers else OURS], []
