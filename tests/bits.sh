@@ -23,7 +23,7 @@ for threads in 2 3 4; do
     bits_train "$own/o2" $threads "threads$threads" && bits_same "threads$threads" >"$own/log" 2>&1
     verdict $? "bits: the same with $threads threads" "$own/log"
 done
-for option in -O0 -O3 --cpu=x86-64-v3 --cpu=x86-64-v4; do
+for option in -O0 -O3 --fuse=off --cpu=x86-64-v3 --cpu=x86-64-v4; do
     if [ "$option" = --cpu=x86-64-v4 ] && ! grep -q avx512vl /proc/cpuinfo; then
         continue
     fi

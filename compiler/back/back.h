@@ -19,6 +19,7 @@ typedef struct BackOptions {
     int level;           /* -O0 .. -O3 */
     int float_bytes;     /* 4 or 8 */
     const char *runtime; /* path of libgradus_runtime.a */
+    bool apart;          /* fuse nothing */
     bool time;           /* print the time of each stage to stderr */
 } BackOptions;
 /* False where a fault was diagnosed (output not writable, linker failed). Output is written to a

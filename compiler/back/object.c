@@ -127,7 +127,8 @@ static PlanTarget plan_target(const Target *target, const BackOptions *options) 
                         .register_bytes = wide  ? 64
                                           : arm ? 16
                                                 : 32,
-                        .shared_limit = 512 << 10};
+                        .shared_limit = 512 << 10,
+                        .apart = options->apart};
 }
 
 static bool is_pointer(LLVMValueRef value) {

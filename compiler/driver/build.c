@@ -152,7 +152,7 @@ static uint64_t cache_key(const Work *work, const BackOptions *back) {
             hash = hash_bytes(hash, source_get(file)->text, source_get(file)->length);
     hash = hash_text(hash, realpath(work->path, absolute) ? absolute : work->path);
     const char *words[] = {GRADUS_VERSION, o->cpu,  o->target,           o->level,
-                           o->float_bits,  o->only, back_llvm_version(), back_host_cpu()};
+                           o->float_bits,  o->only, o->fuse, back_llvm_version(), back_host_cpu()};
     for (int i = 0; i < LENGTH(words); i++)
         hash = hash_text(hash, words[i]);
     hash = hash_stamp(hash_stamp(hash, "/proc/self/exe"), back->runtime);

@@ -267,11 +267,13 @@ static bool same_as(Test *test, const Curve *usual, const char *exe, const char 
     return same;
 }
 
-static const char *same_build(Test *test, const char *level, const char *cpu, const char *variant) {
+static const char *same_build(Test *test, const char *level, const char *cpu, const char *fuse,
+                              const char *variant) {
     Options *options = NEW(test->arena, Options);
     *options = *test->options;
     if (level) options->level = level;
     if (cpu) options->cpu = cpu;
+    if (fuse) options->fuse = fuse;
     return session_build(test, options, variant);
 }
 
@@ -290,7 +292,7 @@ static bool over_levels(Test *test, const Curve *usual) {
     bool same = true;
     for (int i = 0; i < LENGTH(levels); i++) {
         const char *name = arena_printf(test->arena, "-O%s", levels[i]);
-        same &= same_as(test, usual, same_build(test, levels[i], NULL, name), NULL, name);
+        same &= same_as(test, usual, same_build(test, levels[i], NULL, NULL, name), NULL, name);
     }
     return same;
 }
@@ -309,15 +311,23 @@ static bool over_cpus(Test *test, const Curve *usual) {
     static const char *const cpus[] = {"x86-64-v3", "x86-64-v4"};
     for (int i = 0; i < cpu_levels(); i++) {
         const char *name = arena_printf(test->arena, "--cpu=%s", cpus[i]);
-        same &= same_as(test, usual, same_build(test, NULL, cpus[i], name), NULL, name);
+        same &= same_as(test, usual, same_build(test, NULL, cpus[i], NULL, name), NULL, name);
     }
     return same;
+}
+
+static bool over_fusion(Test *test, const Curve *usual) {
+    return same_as(test, usual, same_build(test, NULL, NULL, "off", "--fuse=off"), NULL,
+                   "--fuse=off");
 }
 
 static const struct {
     const char *name;
     bool (*run)(Test *test, const Curve *usual);
-} equal_table[] = {{"threads", over_threads}, {"levels", over_levels}, {"cpus", over_cpus}};
+} equal_table[] = {{"threads", over_threads},
+                   {"levels", over_levels},
+                   {"cpus", over_cpus},
+                   {"fusion", over_fusion}};
 
 static bool over_one(Test *test, const Curve *usual, const Expr *x) {
     for (int i = 0; x->kind == EXPR_NAME && i < LENGTH(equal_table); i++)
@@ -325,7 +335,7 @@ static bool over_one(Test *test, const Curve *usual, const Expr *x) {
     Name names[LENGTH(equal_table)];
     for (int i = 0; i < LENGTH(equal_table); i++)
         names[i] = name_of(equal_table[i].name);
-    diag_error(x->at, "E0816", "`equal over` names threads, levels or cpus");
+    diag_error(x->at, "E0816", "`equal over` names threads, levels, cpus or fusion");
     Name near = x->kind == EXPR_NAME ? name_nearest(x->name, names, LENGTH(names)) : NULL;
     if (near) diag_help("did you mean `%s`?", near);
     return false;

@@ -28,7 +28,7 @@ enum {
 };
 typedef struct Options {
     const char *output, *emit, *cpu, *target, *level, *float_bits, *only,
-        *data; /* NULL: not given */
+        *data, *fuse; /* NULL: not given */
     const char *diagnostics, *dump, *stop, *stage;
     const char *filter, *jobs, *junit, *against, *curves; /* of test */
     bool time, check, help, table, update, plan;

@@ -33,6 +33,8 @@ static const Option option_table[] = {
      "machine to compile for (default: this one)"},
     {'O', NULL, KIND_CHOICE, "0|1|2|3", FIELD(level), FOR_CODE | FOR_TEST,
      "effort on speed (default: 2; test: 0); never changes a result"},
+    {0, "fuse", KIND_CHOICE, "on|off", FIELD(fuse), FOR_CODE,
+     "several values in one loop (default: on); never changes a result"},
     {0, "float", KIND_CHOICE, "32|64", FIELD(float_bits), FOR_CODE | FOR_CHECK,
      "bits of a number in the executable (default: 32)"},
     {0, "only", KIND_TEXT, "TRAIN", FIELD(only), FOR_UNIT,
@@ -280,6 +282,7 @@ bool options_back(const Options *options, Arena *arena, Emit emit, BackOptions *
         .target = other_target(options->target),
         .level = options->level ? options->level[0] - '0' : 2,
         .float_bytes = options->float_bits && !strcmp(options->float_bits, "64") ? 8 : 4,
+        .apart = options->fuse && !strcmp(options->fuse, "off"),
         .time = options->time,
     };
     if (emit == EMIT_EXE || emit == EMIT_LIB) {

@@ -13,6 +13,7 @@ typedef struct PlanTarget {
     int registers;        /* machine vector registers to spend in a tile (28 AVX-512, 14 AVX2) */
     int register_bytes;   /* of one */
     int64_t shared_limit; /* bytes of a shared operand beyond which all blocks run together */
+    bool apart;           /* each node is a kernel of its own: for tests, which ask for equal bits */
 } PlanTarget;
 
 typedef struct Kernel Kernel;

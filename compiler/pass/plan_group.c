@@ -330,8 +330,9 @@ static void group_node(Grouping *grouping, Node *node) {
     Reads reads = {.arena = plan->arena};
     sc_reads(node->body, reads_add, &reads);
     bool wide = plan_wide(program, node, plan->target.float_bytes);
-    Kernel *home = node->reduce == RED_NONE ? home_of_map(grouping, node, &reads, wide)
-                                            : home_of_reduction(grouping, node, &reads, wide);
+    Kernel *home = plan->target.apart          ? NULL
+                   : node->reduce == RED_NONE ? home_of_map(grouping, node, &reads, wide)
+                                              : home_of_reduction(grouping, node, &reads, wide);
     if (!home) {
         home = kernel_new(plan, program, node);
         carry(plan, program, home, node, &reads);
