@@ -60,7 +60,7 @@ void log_step(Log *log, int64_t step, int64_t epoch, double loss, int bytes) {
     fprintf(log->file,
             "{\"type\":\"step\",\"step\":%" PRId64 ",\"epoch\":%" PRId64 ",\"loss\":", step, epoch);
     put_number(log->file, loss, bytes);
-    if (log->watch && log->watch->fresh) watch_log(log->watch, log->file);
+    if (log->watch && log->watch->fresh) watch_log(log->watch, log->file, false);
     fputs("}\n", log->file);
 }
 
@@ -131,7 +131,7 @@ void log_epoch(Log *log, const Run *run, const Progress *progress, double second
             progress->epoch + 1, progress->step);
     put_metrics(log->file, &progress->metrics, log->run);
     put_numbers(log->file, run);
-    watch_log(log->watch, log->file);
+    watch_log(log->watch, log->file, true);
     fprintf(log->file, ",\"time\":{\"seconds\":%.3f,\"examples_per_second\":%.1f}}\n", seconds,
             examples_per_second);
     fflush(log->file);

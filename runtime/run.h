@@ -224,14 +224,16 @@ typedef struct Watch {
     const GrBuffer **column;
     double *value; /* of the last watched step */
     bool *told;    /* flags that were warned of */
-    int columns;
+    int columns, steps; /* those of steps stand first, behind them those of evaluations */
 } Watch;
 bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault);
 void watch_close(Watch *watch);
 /* Runs the step watched, where it is to be; false: run it plainly. last: of its epoch. */
 bool watch_step(Watch *watch, const Batch *batch, bool last);
 void watch_flags(Watch *watch, int64_t step, Bar *bar); /* a warning where a flag first holds */
-void watch_log(const Watch *watch, FILE *file);         /* ,"watch":{"dead_units.relu1":0.25} */
+void watch_evaluation(Watch *watch, int64_t step, Bar *bar); /* after the program of an epoch */
+/* ,"watch":{"dead_units.relu1":0.25}; of an epoch those of the evaluation, too */
+void watch_log(const Watch *watch, FILE *file, bool epoch);
 void watch_tell(const Watch *watch);
 
 /* ---- trace.c: where a bad number came from. */

@@ -286,13 +286,14 @@ static Ending end_epoch(Training *t, Ending ending) {
     Run *run = t->run;
     Progress *progress = &t->progress;
     if (!evaluate_sets(t)) return FAILED;
-    tell_epoch(t);
     choose_best(t);
     if (t->after) {
         const GrBuffer *stop = run_result(t->after, "stop");
         run_plain(run, t->after);
         if (stop && run_value(run, stop, 0, 0) != 0) ending = STOPPED;
+        watch_evaluation(&t->watch, progress->step, &t->bar);
     }
+    tell_epoch(t);
     progress->epoch++;
     progress->position = 0;
     progress->loss_sum = 0;

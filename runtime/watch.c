@@ -36,15 +36,20 @@ bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault) {
                          run->model->source_path);
     watch->loss = run_result(watch->program, "loss");
     watch->each_loss = run_result(watch->program, "example.loss");
+    const GrProgram *programs[] = {watch->program, run_program(run, GR_EPOCH)};
     size_t most = (size_t)watch->program->nresults;
+    if (programs[1]) most += (size_t)programs[1]->nresults;
     watch->column = io_alloc(most, sizeof *watch->column);
     watch->value = io_alloc(most, sizeof *watch->value);
     watch->told = io_alloc(most, sizeof *watch->told);
-    for (int i = 0; i < watch->program->nresults; i++) {
-        const GrBuffer *result = &watch->program->results[i];
-        if (strncmp(result->name, "watch:", 6) && strncmp(result->name, "flag:", 5)) continue;
-        watch->told[watch->columns] = false;
-        watch->column[watch->columns++] = result;
+    for (int p = 0; p < 2 && programs[p]; p++) {
+        for (int i = 0; i < programs[p]->nresults; i++) {
+            const GrBuffer *result = &programs[p]->results[i];
+            if (strncmp(result->name, "watch:", 6) && strncmp(result->name, "flag:", 5)) continue;
+            watch->told[watch->columns] = false;
+            watch->column[watch->columns++] = result;
+        }
+        if (!p) watch->steps = watch->columns;
     }
     return batch_bind(&watch->batch, run->model, watch->program, run->mem, data, fault);
 }
@@ -66,8 +71,10 @@ bool watch_step(Watch *watch, const Batch *batch, bool last) {
     watch->batch.again = batch->again;
     batch_run(&watch->batch, watch->run->team);
     /* Copied at once: an evaluation uses the same memory. */
-    for (int i = 0; i < watch->columns; i++)
+    for (int i = 0; i < watch->steps; i++)
         watch->value[i] = run_value(watch->run, watch->column[i], 0, 0);
+    for (int i = watch->steps; i < watch->columns; i++) /* not known before the evaluation */
+        watch->value[i] = 0;
     watch->seen = true;
     return true;
 }
@@ -84,10 +91,17 @@ void watch_flags(Watch *watch, int64_t step, Bar *bar) {
     }
 }
 
-void watch_log(const Watch *watch, FILE *file) {
-    if (!watch || !watch->columns || !watch->seen) return;
+void watch_evaluation(Watch *watch, int64_t step, Bar *bar) {
+    for (int i = watch->steps; i < watch->columns; i++)
+        watch->value[i] = run_value(watch->run, watch->column[i], 0, 0);
+    watch_flags(watch, step, bar);
+}
+
+void watch_log(const Watch *watch, FILE *file, bool epoch) {
+    int columns = watch ? epoch ? watch->columns : watch->steps : 0;
+    if (!columns || !watch->seen) return;
     fputs(",\"watch\":{", file);
-    for (int i = 0; i < watch->columns; i++) {
+    for (int i = 0; i < columns; i++) {
         char text[NUMBER_TEXT];
         if (i) fputc(',', file);
         json_quote(file, column_name(watch, i));

@@ -173,9 +173,9 @@ states() { # file, training
 
 # Products with second derivatives against exact ones and differences, and what the methods that are made of them take.
 second() {
-    for name in product twice; do
+    for name in product twice ahead; do
         states "$1" $name
-        awk '/optimizer.apart = / {apart = $3} /optimizer.most = / {most = $3} END {exit !(most > 1 && apart < 1e-4 * most)}' "$own/log"
+        awk '/optimizer.apart = / {apart = $3} /optimizer.most = / {most = $3} END {exit !(apart != "" && most > 1 && apart < 1e-4 * most)}' "$own/log"
         verdict $? "second: $1, $name" "$own/log"
     done
     "$gradus" build examples/lecture/07-batchnorm/whitening.gr --only=whitening -o "$own/model" >"$own/log" 2>&1 &&
@@ -183,6 +183,13 @@ second() {
     far=$(sed -n '2s/.*"from_white.white1.whiten_layer1":\([0-9.e-]*\).*/\1/p' "$own/steps")
     awk -v far="$far" 'BEGIN {exit !(far != "" && far < 1e-3)}'
     verdict $? "second: a whitened layer's covariance is I within ${far:-?}" "$own/log"
+    for row in at_bowl:1 at_pass:2 at_plain:3 at_trough:4; do
+        "$gradus" build examples/lecture/12-diagnosis/critical.gr --only=${row%:*} -o "$own/model" >"$own/log" 2>&1 &&
+            $limit "$own/model" train --watch --log="$own/steps" --out="$own" >"$own/log" 2>&1
+        kind=$(sed -n '$d; s/.*"step":20,.*"critical_kind.w":\([0-9]\).*/\1/p' "$own/steps" | tail -n 1)
+        [ "$kind" = "${row#*:}" ]
+        verdict $? "second: the kind of ${row%:*} is ${kind:-?}" "$own/log"
+    done
     for row in valley_gauss_newton:12 valley_marquardt:17; do
         states examples/lecture/09-optimizers/curvature.gr ${row%:*}
         taken=$(sed -n 's/.*updates = //p' "$own/log")

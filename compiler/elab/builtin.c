@@ -54,7 +54,7 @@ static bool planned(const char *name) {
 
 bool builtin_known(Name name) {
     return name && (draw_of(name) >= 0 || op_of(name) >= 0 || tensor_call_known(name) ||
-                    gradient_known(name) || planned(name));
+                    gradient_shape(name) >= 0 || planned(name));
 }
 
 bool builtin_draws(Name name) {
@@ -109,8 +109,8 @@ static Value *draw_call(Elab *e, int draw, Value **args, int n, Span at) {
 }
 
 Value *builtin_call(Elab *e, Name name, Value **args, int n, Span at) {
-    if (gradient_known(name)) {
-        fail(e, at, "E0333", "`gradient` is called with a value and what it is derived by");
+    if (gradient_shape(name) >= 0) {
+        fail(e, at, "E0333", "`%s` is called with all that it looks at", name);
         return value_error(e);
     }
     if (planned(name)) {

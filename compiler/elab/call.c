@@ -161,7 +161,7 @@ static Value *call_builtin(Elab *e, const Stage *s, Value **supplied, int n, Spa
     Value *v = value_settle(e, builtin_call(e, s->builtin, all.at, all.len, at), NULL, at);
     frame_end(e, outer);
     table_row(e, s, v, NULL, at);
-    watch_see(e, s, v, NULL);
+    watch_see(e, s, v, NULL, all.len ? all.at[0] : NULL);
     return v;
 }
 
@@ -187,7 +187,7 @@ static Value *call_stage(Elab *e, const Stage *s, Value **supplied, int n, Span 
     }
     Value *v = run_decl(e, s->decl, arg, at, path, hyper);
     table_row(e, s, v, path, at);
-    watch_see(e, s, v, path);
+    watch_see(e, s, v, path, arg[0]);
     return v;
 }
 
@@ -259,6 +259,17 @@ Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at) {
     return apply(e, with_offers(e, def, offers, n), NULL, 0, at, e->scope->path, e->scope->hyper);
 }
 
+Value *apply_offered(Elab *e, Value *def, Offer *offers, int noffers, Value **supplied, int n,
+                     Span at, Name path, Name hyper) {
+    for (int i = 0; i < noffers; i++) {
+        Value *fixed = value_new(e, offers[i].value->kind, at);
+        *fixed = *offers[i].value;
+        fixed->fixed = true;
+        offers[i].value = fixed;
+    }
+    return apply(e, with_offers(e, def, offers, noffers), supplied, n, at, path, hyper);
+}
+
 /* ---- Call expressions */
 static bool call_args(Elab *e, const Expr *x, Stage *stage, bool offers) {
     bool ok = true;
@@ -311,7 +322,7 @@ Value *eval_call(Elab *e, const Expr *x, bool delay, bool callable) {
     if (special) return special;
     if (local) return call_local(e, x, local);
     if (order_function(name) && !map_has(&e->module->defs, name)) return order_call(e, x);
-    if (name && gradient_known(name)) return gradient_call(e, x);
+    if (name && gradient_shape(name) >= 0) return gradient_call(e, x);
     Value *base = name && strcmp(name, "none") ? eval(e, x->base) : value_error(e);
     if (base->kind != VAL_DEF) {
         if (!name || base->kind != VAL_ERROR)

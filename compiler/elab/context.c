@@ -15,7 +15,7 @@ Elab *elab_new(Arena *arena, const Module *module) {
     e->unit->arena = arena;
     e->unit->graph = e->g;
     Map *maps[] = {&e->params,   &e->states,  &e->fits,       &e->settable,    &e->site_names,
-                   &e->ordinals, &e->visits,  &e->has_params, &e->weight_sums, &e->weights_done,
+                   &e->ordinals, &e->visits,  &e->has_params, &e->weight_sums, &e->weight_moves, &e->weights_done,
                    &e->metrics,  &e->targets, &e->tables,     &e->settings};
     for (int i = 0; i < LENGTH(maps); i++)
         map_init(maps[i], arena);

@@ -134,7 +134,8 @@ typedef struct SeenLayer { /* what a use of a def gave in a step */
     Name path, def;
     Node *output;
     int64_t classes; /* of a class; else 0 */
-    bool inside; /* of another def or the loss, not of the model itself */
+    Value *input;    /* what it was given first, or NULL */
+    bool inside;     /* of another def or the loss, not of the model itself */
     Span at;
 } SeenLayer;
 
@@ -193,7 +194,8 @@ typedef struct Elab {
     Map site_names, ordinals, visits; /* paths of uses; see name_use */
     Map has_params;                   /* Decl* -> 1 no, 2 yes, 3 being looked at */
     Weights *weights; /* of the def that is run for each parameter, or NULL */
-    Map weight_sums, weights_done;    /* leaf -> what it stands for; Node -> Node without them */
+    Map weight_sums, weight_moves;    /* leaf -> what it stands for */
+    Map weights_done;                 /* Node -> Node without such leaves */
     Node *loss;                       /* of the step, for optimizers; NULL where there is none */
     bool full_batch;                  /* `batch = all` */
     /* the training */
@@ -216,6 +218,7 @@ typedef struct Elab {
     /* what is watched */
     enum { SEES_NOTHING, SEES_MODEL, SEES_LOSS } seeing;
     VEC(SeenLayer) seen;
+    VEC(Result) epoch_watched; /* of evaluations, not of steps */
 } Elab;
 
 /* ---- context.c: messages, dimensions, names */
@@ -301,7 +304,8 @@ Value *reduce_data(Elab *e, const Expr *expr, Reduce reduce, const Scalar *body,
 bool tensor_call_known(Name name);
 Value *tensor_call(Elab *e, Name name, Value **args, int n, Span at);
 /* gradient.c: `gradient(e, x)` */
-bool gradient_known(Name name);
+/* For these, the argument that they have the shape of; else -1. */
+int gradient_shape(Name name);
 Value *gradient_call(Elab *e, const Expr *x);
 double reduce_identity(Reduce reduce);
 uint32_t reduced_dims(const Elab *e, int first);
@@ -313,6 +317,8 @@ void weights_member(Elab *e); /* before it is run for the next one */
 bool weights_end(Elab *e);    /* it was run for all; false after an error */
 Node *weights_resolve(Elab *e, Node *node); /* with what reductions over `weights` came to */
 Value *weights_value(Elab *e, Value *v);
+/* What `node`, a shared value, would be where each parameter, this one `from`, is `to`. */
+Value *weights_moved(Elab *e, const Expr *x, Node *node, Node *from, Node *to);
 /* Adds this parameter's part, of `terms` terms, to the reduction `x`; gives the whole. */
 Value *weights_add(Elab *e, const Expr *x, Reduce reduce, Value *part, double terms);
 
@@ -342,6 +348,9 @@ Value *builtin_call(Elab *e, Name name, Value **args, int n, Span at);
 /* Applies a VAL_DEF to leading arguments. path NULL: named by its place. */
 Value *apply(Elab *e, Value *def, Value **supplied, int n, Span at, Name path, Name hyper);
 Value *apply_init(Elab *e, Value *def, Offer *offers, int n, Span at);
+/* The same with named values that it takes where it declares them. */
+Value *apply_offered(Elab *e, Value *def, Offer *offers, int noffers, Value **supplied, int n,
+                     Span at, Name path, Name hyper);
 int stage_missing(const Stage *stage, int supplied); /* required arguments not yet given */
 bool value_is_generator(const Value *v); /* wants nothing more: can be called as it stands */
 
@@ -393,7 +402,10 @@ void probe_results(Elab *e, Program *p, Node *y, bool gradients);
 Value *claim_eval(Elab *e, const Expr *expr);
 bool claim_updates(const Elab *e, const Decl *decl); /* a test calls an optimizer as a function */
 /* ---- watch.c */
-void watch_see(Elab *e, const Stage *stage, const Value *v, Name path); /* after each use of a def */
+/* After each use of a def: what it gave, and what it was given first. */
+void watch_see(Elab *e, const Stage *stage, const Value *v, Name path, Value *input);
+/* What is watched of an evaluation, as results of the program "epoch". */
+void watch_epoch(Elab *e);
 /* The program "watch": what program number `step` does, and the numbers of the key. */
 void watch_program(Elab *e, int step, Node *loss);
 /* ---- load.c */

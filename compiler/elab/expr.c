@@ -227,7 +227,7 @@ void anon_prepare(Elab *e, const Expr *x) {
     }
     case EXPR_CALL:
         if (x->base->kind == EXPR_NAME && builtin_known(x->base->name) &&
-            !gradient_known(x->base->name) && !find_value(e, x->base->name))
+            gradient_shape(x->base->name) < 0 && !find_value(e, x->base->name))
             for (int i = 0; i < x->args.len; i++)
                 anon_prepare(e, x->args.at[i].value);
         return;

@@ -133,7 +133,8 @@ void train_epoch(Elab *e) {
     const Stmt *key = train_key(e, "stop");
     Span at = key ? key->at : e->train->at;
     if (key) stop_rules(e, key);
-    if (e->failed || (!e->stops.len && !e->epoch_updates.len)) return;
+    watch_epoch(e);
+    if (e->failed || (!e->stops.len && !e->epoch_updates.len && !e->epoch_watched.len)) return;
     bool validation = false;
     for (int i = 0; i < e->unit->sets.len; i++)
         validation = validation || !strcmp(e->unit->sets.at[i].name, "validation");
@@ -153,6 +154,8 @@ void train_epoch(Elab *e) {
     }
     for (int i = 0; i < e->epoch_updates.len; i++)
         program_next(e, p, e->epoch_updates.at[i].target, e->epoch_updates.at[i].node);
+    for (int i = 0; i < e->epoch_watched.len; i++)
+        VEC_PUSH(e->arena, p->results, e->epoch_watched.at[i]);
     e->unit->config.has_stop = any != NULL;
     if (any) stop_check(e, p, at);
 }

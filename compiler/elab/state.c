@@ -65,6 +65,8 @@ static bool search_expr(Search *s, const Expr *x) {
     if (!x || x->kind == EXPR_READ || x->kind == EXPR_REDUCE) return false;
     if (x->kind == EXPR_NAME || x->kind == EXPR_PRIMED)
         return search_name(s, x->name, x->kind == EXPR_PRIMED);
+    int shape = x->kind == EXPR_CALL && x->base->kind == EXPR_NAME ? gradient_shape(x->base->name) : -1;
+    if (shape >= 0) return shape < x->args.len && search_expr(s, x->args.at[shape].value);
     for (int i = 0; i < x->args.len; i++)
         if (!x->args.at[i].name && search_expr(s, x->args.at[i].value)) return true;
     return search_expr(s, x->a) || search_expr(s, x->b) || search_expr(s, x->c);

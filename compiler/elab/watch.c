@@ -14,22 +14,24 @@ typedef struct Watched {
 
 typedef struct Watcher {
     Elab *e;
-    int step, watch; /* programs */
+    int step;        /* program */
+    bool evaluation; /* what looks at an evaluation, not at a step */
     Node *loss;
     VEC(Result) results;
 } Watcher;
 
 /* ---- Layers: what the model's defs give in a step, kept while it is run */
-void watch_see(Elab *e, const Stage *stage, const Value *v, Name path) {
+void watch_see(Elab *e, const Stage *stage, const Value *v, Name path, Value *input) {
     if (!e->seeing || e->mode != MODE_STEP || e->quiet) return;
-    Node *node = v->kind == VAL_TENSOR && !v->npre ? v->node
+    Node *node = v->kind == VAL_TENSOR && !v->npre                               ? v->node
                  : v->kind == VAL_NUMBER && v->s->kind == SC_READ && !v->s->dims ? v->s->node
-                                                                                  : NULL;
+                                                                                 : NULL;
     if (!node) return;
     SeenLayer row = {.path = path ? path : name_use(e, stage->site, stage->builtin),
                      .def = stage->decl ? stage->decl->name : stage->builtin,
                      .output = node,
                      .classes = v->classes,
+                     .input = input,
                      .inside = e->seeing == SEES_LOSS || e->scope->table != e->uses.len,
                      .at = v->at};
     VEC_PUSH(e->arena, e->seen, row);
@@ -52,7 +54,7 @@ static void no_layer(Elab *e, const Expr *on, const char *pattern) {
 /* ---- Results */
 static void watch_result(Watcher *w, const Watched *item, Name path, Value *v) {
     Elab *e = w->e;
-    if (v->kind == VAL_ERROR) return;
+    if (v->kind == VAL_ERROR || v->kind == VAL_NONE) return; /* none: not of this layer */
     v = weights_value(e, v);
     if (v->kind != VAL_NUMBER || v->s->dims || v->s->per_example) {
         if (fail(e, item->at->at, "E0579", "what is watched is one number, `%s` gives %s%s",
@@ -81,10 +83,33 @@ static Value *watch_apply(Elab *e, const Watched *item, Value **args, int n, Nam
                  name_printf("watch.%s", item->name));
 }
 
+/* A def over y is offered `input` and the layer's own parameters by their names. */
 static void watch_layer(Watcher *w, const Watched *item, const SeenLayer *row) {
-    Value *y = value_node(w->e, row->output, row->at);
+    Elab *e = w->e;
+    VEC(Offer) offers = {0};
+    if (row->input && (row->input->kind == VAL_TENSOR || row->input->kind == VAL_NUMBER)) {
+        Offer input = {.name = name_of("input"), .value = row->input, .at = item->at->at};
+        VEC_PUSH(e->arena, offers, input);
+    }
+    size_t length = strlen(row->path);
+    for (int i = 0; i < e->param_list.len; i++) {
+        const ParamRec *rec = e->param_list.at[i];
+        const char *name = rec->leaf->name;
+        if (strncmp(name, row->path, length) || name[length] != '.' ||
+            strchr(name + length + 1, '.'))
+            continue;
+        Offer param = {.name = name_of(name + length + 1),
+                       .value =
+                           value_node(e, rec->forward ? rec->forward : rec->leaf, item->at->at),
+                       .at = item->at->at};
+        VEC_PUSH(e->arena, offers, param);
+    }
+    Value *y = value_node(e, row->output, row->at);
     if (row->classes) y->classes = row->classes;
-    watch_result(w, item, row->path, watch_apply(w->e, item, &y, 1, row->path));
+    Name path = name_printf("%s.%s", row->path, item->name);
+    Value *v = apply_offered(e, item->def, offers.at, offers.len, &y, 1, item->at->at, path,
+                             name_printf("watch.%s", item->name));
+    watch_result(w, item, row->path, v);
 }
 
 static void watch_layers(Watcher *w, const Watched *item, const Expr *on) {
@@ -109,8 +134,8 @@ static void watch_layers(Watcher *w, const Watched *item, const Expr *on) {
     }
     for (int i = 0; i < e->seen.len; i++) {
         const SeenLayer *seen = &e->seen.at[i];
-        bool chosen = pattern ? path_ends(pattern, seen->path) || !strcmp(pattern, seen->def)
-                              : !seen->inside;
+        bool chosen =
+            pattern ? path_ends(pattern, seen->path) || !strcmp(pattern, seen->def) : !seen->inside;
         if (!chosen) continue;
         watch_layer(w, item, seen);
         found++;
@@ -200,13 +225,16 @@ static void watch_item(Watcher *w, const Expr *x) {
     const Stage *last = &item.def->stages.at[item.def->stages.len - 1];
     item.name = last->decl ? last->decl->name : last->builtin;
     int wanted = watch_wants(&item.def->stages.at[0]);
-    if (wanted == 1)
+    if (w->evaluation != (wanted == 0)) return;
+    if (wanted == 0)
+        watch_result(w, &item, NULL, watch_apply(e, &item, NULL, 0, name_of("watch")));
+    else if (wanted == 1)
         watch_layers(w, &item, item.on);
     else if (wanted == 2 || wanted == 3)
         watch_params(w, &item, wanted);
     else if (fail(e, def->at, "E0579", "`%s` is left %d arguments to watch by", item.name, wanted))
         fail_help(e, "one is a layer's output; two are a parameter and its gradient, a third the "
-                     "parameter after the step");
+                     "parameter after the step; none a number of the metrics");
 }
 
 static void watch_key(Watcher *w, const Stmt *s) {
@@ -230,7 +258,9 @@ void watch_program(Elab *e, int step, Node *loss) {
     Watcher w = {.e = e, .step = step, .loss = loss};
     int updates = e->updates.len;
     e->mode = MODE_UPDATE; /* it may reduce over the batch, as an optimizer does */
+    e->loss = loss;
     watch_key(&w, s);
+    e->loss = NULL;
     e->mode = MODE_STEP;
     if (e->failed) return;
     Program *p = program_new(e, PROGRAM_WATCH, "watch");
@@ -241,4 +271,17 @@ void watch_program(Elab *e, int step, Node *loss) {
         VEC_PUSH(e->arena, p->results, w.results.at[i]);
     for (int i = updates; i < e->updates.len; i++) /* a watcher's own states */
         program_next(e, p, e->updates.at[i].target, e->updates.at[i].node);
+}
+
+void watch_epoch(Elab *e) {
+    const Stmt *s = train_key(e, "watch");
+    if (!s || e->failed) return;
+    Watcher w = {.e = e, .evaluation = true};
+    e->mode = MODE_EPOCH;
+    e->updates.len = 0;
+    watch_key(&w, s);
+    schedule_take(e, 0);
+    e->mode = MODE_EVAL;
+    for (int i = 0; i < w.results.len; i++)
+        VEC_PUSH(e->arena, e->epoch_watched, w.results.at[i]);
 }

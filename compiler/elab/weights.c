@@ -15,9 +15,20 @@ typedef struct WeightSum {
     Value *total;
 } WeightSum;
 
+typedef struct Move { /* `moved(e, w, v)`: what every parameter becomes, and what is wanted so */
+    const Expr *site;
+    Map to;   /* parameter as the model reads it -> Node* */
+    Map leaf; /* Node -> the leaf that stands for it moved */
+} Move;
+typedef struct Moved {
+    Move *move;
+    Node *node;
+} Moved;
+
 struct Weights { /* of one def: its reductions in the order in which each parameter meets them */
     VEC(WeightSum *) sums;
-    int next, members;
+    VEC(Move *) moves;
+    int next, next_move, members;
 };
 
 void weights_begin(Elab *e) {
@@ -25,7 +36,7 @@ void weights_begin(Elab *e) {
 }
 
 void weights_member(Elab *e) {
-    e->weights->next = 0;
+    e->weights->next = e->weights->next_move = 0;
     e->weights->members++;
 }
 
@@ -55,6 +66,35 @@ Value *weights_add(Elab *e, const Expr *x, Reduce reduce, Value *part, double te
     sum->members++;
     w->next++;
     return value_node(e, sum->leaf, x->at);
+}
+
+Value *weights_moved(Elab *e, const Expr *x, Node *node, Node *from, Node *to) {
+    Weights *w = e->weights;
+    Move *move = w->next_move < w->moves.len ? w->moves.at[w->next_move] : NULL;
+    if (!move && w->members == 1) {
+        move = NEW(e->arena, Move);
+        move->site = x;
+        map_init(&move->to, e->arena);
+        map_init(&move->leaf, e->arena);
+        VEC_PUSH(e->arena, w->moves, move);
+    }
+    if (!move || move->site != x) {
+        fail(e, x->at, "E0325", "not every parameter comes to this `moved`");
+        return value_error(e);
+    }
+    map_put(&move->to, from, to);
+    w->next_move++;
+    Node *leaf = map_get(&move->leaf, node);
+    if (!leaf) {
+        Moved *moved = NEW(e->arena, Moved);
+        *moved = (Moved){move, node};
+        Name name = name_printf("moved %d", e->weight_sums.slots.len);
+        leaf = graph_leaf(e->g, NODE_STATE, name, false, node->rank, node->extent, 0, x->at);
+        map_put(&e->weight_sums, leaf, NULL);
+        map_put(&e->weight_moves, leaf, moved);
+        map_put(&move->leaf, node, leaf);
+    }
+    return value_node(e, leaf, x->at);
 }
 
 bool weights_end(Elab *e) {
@@ -104,13 +144,64 @@ static void refuse_scan(Elab *e, Node *node) {
         unavailable(e, node->at, "a reduction over `weights` in a recurrence");
 }
 
+/* ---- Values anew, with other nodes in them */
+typedef struct Anew {
+    Elab *e;
+    Map done; /* Node -> Node */
+    NodeList scans;
+} Anew;
+static Node *anew(Anew *a, Node *node);
+
+static const Scalar *anew_read(Graph *g, const Scalar *leaf, void *context) {
+    if (leaf->kind != SC_READ) return NULL;
+    Node *node = anew(context, leaf->node);
+    return node == leaf->node ? NULL : sc_read(g, node, leaf->at, leaf->outside);
+}
+
+static Node *anew(Anew *a, Node *node) {
+    Node *made = map_get(&a->done, node);
+    if (made) return made;
+    Graph *g = a->e->g;
+    made = node;
+    if (node->kind == NODE_COMP) {
+        CompSpec spec = node_spec(node);
+        spec.body = sc_rewrite(g, node->body, anew_read, a);
+        if (spec.body != node->body) made = graph_comp(g, &spec);
+    } else if (node->kind == NODE_GRAD) {
+        made = graph_grad(g, anew(a, node->of), anew(a, node->wrt));
+    } else if (node->kind == NODE_SCAN) { /* what it stands for reads it: it is bound in the end */
+        made = graph_scan(g, node->rank, node->extent, node->name, node->at);
+        VEC_PUSH(a->e->arena, a->scans, node);
+    }
+    map_put(&a->done, node, made);
+    return made;
+}
+
+/* A value with every parameter where it is moved to. */
+static Node *moved_made(Elab *e, const Moved *moved) {
+    const Move *move = moved->move;
+    Anew a = {.e = e};
+    map_init(&a.done, e->arena);
+    for (int i = 0; i < move->to.slots.len; i++) {
+        Node *to = move->to.slots.at[i].value;
+        map_put(&a.done, move->to.slots.at[i].key, weights_resolve(e, to));
+    }
+    Node *made = anew(&a, weights_resolve(e, moved->node));
+    for (int i = 0; i < a.scans.len; i++)
+        scan_bind(e->g, map_get(&a.done, a.scans.at[i]), anew(&a, a.scans.at[i]->of));
+    return made;
+}
+
 Node *weights_resolve(Elab *e, Node *node) {
-    if (!e->weight_sums.slots.len) return node;
+    if (!e->weight_sums.slots.len) return node; /* moves have a row there, too */
     Node *known = map_get(&e->weights_done, node);
     if (known) return known;
     const WeightSum *sum = node->kind == NODE_STATE ? map_get(&e->weight_sums, node) : NULL;
+    const Moved *moved = node->kind == NODE_STATE ? map_get(&e->weight_moves, node) : NULL;
     Node *made = node;
-    if (sum && sum->total && sum->total->kind == VAL_NUMBER) {
+    if (moved) {
+        made = moved_made(e, moved);
+    } else if (sum && sum->total && sum->total->kind == VAL_NUMBER) {
         const Scalar *s = sc_rewrite(e->g, sum->total->s, resolve_read, e);
         made = graph_map(e->g, 0, NULL, s, NULL, sum->site->at);
     } else if (node->kind == NODE_COMP) {

@@ -50,6 +50,7 @@ static const struct {
     {"bernoulli", FUNCTION},
     {"eigh", FUNCTION},
     {"gradient", FUNCTION},
+    {"moved", FUNCTION},
     {"qr", FUNCTION},
     {"rank", SOFT},
     {"quantile", SOFT},
