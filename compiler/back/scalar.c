@@ -24,10 +24,17 @@ static LLVMValueRef to_i32(Emitter *e, LLVMValueRef value) {
     return LLVMBuildTrunc(e->builder, value, type, "");
 }
 
+/* Of the element that stands at this place of the kernel? Draws in computed positions have their
+ * own. */
+static bool draws_own_place(const Emitter *e, const Scalar *s) {
+    return s->ix == node_element(e->plan->unit->graph, e->kernel->rank, e->kernel->extent);
+}
+
 /* Row-major number of the element, whether or not dimensions are merged. */
 static LLVMValueRef draw_element(Emitter *e, const Scalar *s, const Pos *pos) {
     const Kernel *kernel = e->kernel;
-    if (kernel->axes == kernel->rank) return to_i32(e, emit_ix(e, s->ix, pos));
+    if (kernel->axes == kernel->rank || !draws_own_place(e, s))
+        return to_i32(e, emit_ix(e, s->ix, pos));
     LLVMValueRef at = emit_i64(e, 0);
     bool lanes = e->mode == CARRY_DIM;
     for (int d = 0; d < kernel->axes; d++) {
@@ -83,9 +90,7 @@ static LLVMValueRef emit_draw(Emitter *e, const Scalar *s, const Pos *pos) {
         times = example_word(e, e->program->presentation, pos);
     }
     LLVMValueRef p = s->arg[0] ? emit_number(e, s->arg[0], pos) : NULL;
-    Graph *graph = e->plan->unit->graph;
-    if (e->kernel->draws && !s->shared &&
-        s->ix == node_element(graph, e->kernel->rank, e->kernel->extent))
+    if (e->kernel->draws && !s->shared && draws_own_place(e, s))
         return draw_from_block(e, s, pos, seed, who, times, p);
     LLVMValueRef element = draw_element(e, s, pos);
     return draw_emit(&e->math, s->draw, e->element, seed, s->place, element, who, times, p);

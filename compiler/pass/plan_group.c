@@ -32,9 +32,10 @@ bool plan_stride(const Scalar *read, int dim, int64_t *stride) {
     for (int m = read->node->rank - 1; m >= 0; m--) {
         const Ix *ix = read->at[m];
         for (int t = 0; t < ix->n; t++) {
-            if (ix->term[t].kind == ATOM_DIM) continue;
-            if (ix->term[t].kind == ATOM_VALUE) return false;
-            if (ix_dims(ix->term[t].inner) >> dim & 1) return false;
+            const IxTerm *term = &ix->term[t];
+            if (term->kind == ATOM_DIM) continue;
+            uint32_t dims = term->kind == ATOM_VALUE ? term->value->dims : ix_dims(term->inner);
+            if (dims >> dim & 1) return false;
         }
         sum += ix_coef(ix, dim) * step;
         step *= read->node->extent[m];
