@@ -83,22 +83,19 @@ LLVMValueRef emit_ix(Emitter *e, const Ix *ix, const Pos *pos) {
     return sum;
 }
 
-bool read_stays_inside(const Emitter *e, const Scalar *read, int m) {
+bool read_is_inside(const Emitter *e, const Scalar *read, int m) {
     int64_t lo, hi;
-    return ix_range(read->at[m], e->kernel->extent, &lo, &hi) && lo >= 0 &&
-           hi < read->node->extent[m];
-}
-
-static bool is_clipped(const Emitter *e, const Scalar *read, int m) {
     for (int i = 0; i < e->nclipped; i++)
         if (e->clipped[i] == read && e->clipped_at[i] == m) return true;
-    return false;
+    return ix_range(read->at[m], e->kernel->extent, &lo, &hi) && lo >= 0 &&
+           hi < read->node->extent[m];
 }
 
 LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block) {
     LLVMValueRef base = buffer->scratch ? e->scratch : e->mem;
     base = emit_offset(e, base, emit_i64(e, buffer->offset));
-    bool blocked = !buffer->scratch && (!buffer->node || buffer->node->per_example);
+    bool blocked =
+        !buffer->scratch && (!buffer->node || buffer->node->per_example || buffer->leaf);
     if (!blocked) return base;
     LLVMValueRef at = e->block;
     if (!at) bug("a per-example value outside of any block");
@@ -176,7 +173,7 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
             step *= node->extent[m];
             continue;
         }
-        bool free = read_stays_inside(e, read, m) || is_clipped(e, read, m);
+        bool free = read_is_inside(e, read, m);
         if (free)
             place_affine(e, read->at[m], step, pos, &place);
         else
@@ -326,8 +323,8 @@ static LLVMValueRef from_element(Emitter *e, LLVMValueRef value, int bytes) {
     return value;
 }
 
-void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value) {
-    const Buffer *buffer = plan_buffer(e->plan, e->program, node);
+/* Where the element of the kernel's space at pos lies in memory of that shape. */
+static Place place_element(Emitter *e, const Pos *pos) {
     LLVMValueRef at = NULL;
     int64_t fixed = 0, step = 1;
     for (int d = e->kernel->axes - 1; d >= 0; d--) {
@@ -336,7 +333,22 @@ void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value
         fixed += (int64_t)pos->off[d] * step * (lanes ? LANES : 1);
         step *= e->kernel->axis[d];
     }
-    Place place = {.variable = at, .fixed = fixed};
+    return (Place){.variable = at, .fixed = fixed};
+}
+
+LLVMValueRef emit_leaf(Emitter *e, const Node *node, const Pos *pos) {
+    const Buffer *buffer = map_get(&e->program->of_node_leaf, node);
+    LLVMTypeRef type = buffer->bytes == 8 ? e->f64 : e->f32;
+    Place place = place_element(e, pos);
+    LLVMValueRef from = address(e, emit_buffer(e, buffer, 0), &place, buffer->bytes);
+    return emit_load(e, e->mode == CARRY_DIM ? emit_vector(type) : type, from,
+                     (unsigned)buffer->bytes, true);
+}
+
+void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value) {
+    const Buffer *buffer = e->kernel->makes_leaves ? map_get(&e->program->of_node_leaf, node)
+                                                   : plan_buffer(e->plan, e->program, node);
+    Place place = place_element(e, pos);
     LLVMValueRef base = emit_buffer(e, buffer, pos->block);
     value = from_element(e, value, buffer->bytes);
     unsigned bytes = (unsigned)buffer->bytes;

@@ -197,7 +197,11 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         sums.sum[i] = emit_alloca(e, sums.sum_type);
     for (int i = 0; i < sums.items; i++)
         sums.item[i] = emit_alloca(e, sums.item_type);
-    if (most == 1) {
+    if (e->kernel->makes_leaves) { /* of one block */
+        zero(e, &sums);
+        emit_reduction_loops(e, tile, sums.sum, NULL);
+        make_items(e, &sums);
+    } else if (most == 1) {
         zero(e, &sums);
         sum_blocks(e, tile, emit_i64(e, 0), e->blocks, sums.sum, NULL);
         make_items(e, &sums);
@@ -217,4 +221,55 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         join_levels(e, &sums, leaves);
     }
     unpack(e, &sums, results);
+}
+
+enum { WRITTEN_OUT = 16 }; /* leaves whose tree stands in straight code */
+
+static LLVMValueRef leaf_value(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef block) {
+    e->block = block;
+    LLVMValueRef value = emit_leaf(e, node, pos);
+    e->block = NULL;
+    return value;
+}
+
+/* The aligned tree over leaves from .. from + n - 1. */
+static LLVMValueRef leaf_tree(Emitter *e, const Node *node, const Pos *pos, int from, int n) {
+    if (n == 1) return leaf_value(e, node, pos, emit_i64(e, from));
+    int left = 1;
+    while (2 * left < n)
+        left *= 2;
+    LLVMValueRef a = leaf_tree(e, node, pos, from, left);
+    return LLVMBuildFAdd(e->builder, a, leaf_tree(e, node, pos, from + left, n - left), "");
+}
+
+/* Any number of leaves, by binary carry. */
+static void leaf_carry(Emitter *e, const Node *node, const Pos *pos, BatchSums *sums) {
+    while (1 << sums->levels <= e->program->blocks)
+        sums->levels++;
+    sums->stack = emit_alloca(e, LLVMArrayType2(sums->level_type, (uint64_t)sums->levels));
+    Loop leaf = loop_begin(e, emit_i64(e, 0), e->blocks, 1);
+    LLVMBuildStore(e->builder, leaf_value(e, node, pos, leaf.index), sums->item[0]);
+    carry(e, sums, leaf.index);
+    loop_end(e, &leaf);
+    join_levels(e, sums, e->blocks);
+}
+
+LLVMValueRef emit_leaves(Emitter *e, const Node *node, const Pos *pos) {
+    LLVMTypeRef type = e->mode == CARRY_DIM ? emit_vector(e->element) : e->element;
+    LLVMValueRef item = emit_alloca(e, type);
+    BatchSums sums = {.n = 1, .items = 1, .sum_type = type, .item_type = type, .item = &item};
+    sums.level_type = LLVMArrayType2(type, 1);
+    int all = e->program->blocks;
+    if (all > WRITTEN_OUT) {
+        leaf_carry(e, node, pos, &sums);
+        return LLVMBuildLoad2(e->builder, type, item, "");
+    }
+    LLVMValueRef full = LLVMBuildICmp(e->builder, LLVMIntEQ, e->blocks, emit_i64(e, all), "");
+    LLVMBasicBlockRef after = when_begin(e, full);
+    LLVMBuildStore(e->builder, leaf_tree(e, node, pos, 0, all), item);
+    when_end(e, after);
+    after = when_begin(e, LLVMBuildNot(e->builder, full, ""));
+    leaf_carry(e, node, pos, &sums);
+    when_end(e, after);
+    return LLVMBuildLoad2(e->builder, type, item, "");
 }

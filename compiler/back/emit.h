@@ -91,9 +91,12 @@ LLVMValueRef emit_ix(Emitter *e, const Ix *ix, const Pos *pos); /* i64, or <16 x
 LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos);
 LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer,
                          int block); /* its place for a block of the tile */
+/* What block e->block adds to a sum over the examples: sixteen elements along the lanes, or one. */
+LLVMValueRef emit_leaf(Emitter *e, const Node *node, const Pos *pos);
 /* Writes the value of `node` at pos (vector, or scalar where no lanes run). */
 void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value);
-bool read_stays_inside(const Emitter *e, const Scalar *read, int m);
+/* Is coordinate m of a read known to be inside, here? */
+bool read_is_inside(const Emitter *e, const Scalar *read, int m);
 
 /* scalar.c: scalar expressions at one element of the tile */
 LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos);
@@ -110,6 +113,8 @@ void emit_tile(Emitter *e, const Tile *tile);
 /* batch.c: sums over the examples */
 void emit_batch_tile(Emitter *e, const Tile *tile,
                      LLVMValueRef *results); /* results[reduction * n + pos] */
+/* BATCH_LEAVES: the sum over all blocks of what each left. */
+LLVMValueRef emit_leaves(Emitter *e, const Node *node, const Pos *pos);
 void emit_reduction_loops(Emitter *e, const Tile *tile, LLVMValueRef *sums, LLVMValueRef *where);
 LLVMValueRef reduction_start(Emitter *e, Reduce reduce, bool lanes);
 LLVMValueRef reduction_join(Emitter *e, Reduce reduce, LLVMValueRef a, LLVMValueRef b);

@@ -127,6 +127,7 @@ static PlanTarget plan_target(const Target *target, const BackOptions *options) 
                         .register_bytes = wide  ? 64
                                           : arm ? 16
                                                 : 32,
+                        .l1_bytes = 32 << 10,
                         .shared_limit = 512 << 10,
                         .apart = options->apart};
 }

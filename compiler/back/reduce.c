@@ -4,7 +4,11 @@
  * Sums accumulate by fma from +0 in the order of the graph; see execution.md, point 2. */
 #include "emit.h"
 
-enum { UNROLLED_FMAS = 160 };
+enum {
+    UNROLLED_FMAS = 160,
+    STRAIGHT_TERMS = 12 /* of a sum without any loop: more, and LLVM would move their loads out of the
+                           loops around it, into registers that there are not */
+};
 
 LLVMValueRef reduction_start(Emitter *e, Reduce reduce, bool lanes) {
     double infinity = __builtin_inf();
@@ -68,15 +72,30 @@ static void accumulate(Emitter *e, const Node *node, const Pos *pos, LLVMValueRe
     LLVMBuildStore(e->builder, reduction_join(e, node->reduce, old, value), sum);
 }
 
-static void emit_body(Emitter *e, const Tile *tile, int dim, int offset, LLVMValueRef *sums,
-                      LLVMValueRef *where) {
+/* What the loops of a reduction work on. */
+typedef struct Reducing {
+    const Tile *tile;
+    LLVMValueRef *sums, *where;
+    int16_t step[MAX_DIMS]; /* reduced dimensions that are written out: how far from e->dim */
+} Reducing;
+
+/* Element p of the tile, at the steps that are written out now. */
+static Pos reduced_pos(const Emitter *e, const Reducing *reducing, int p) {
+    Pos pos = reducing->tile->pos[p];
+    for (int d = e->kernel->rank; d < e->kernel->rank + e->kernel->nred; d++)
+        pos.off[d] = reducing->step[d];
+    return pos;
+}
+
+static void emit_body(Emitter *e, const Reducing *reducing) {
+    const Kernel *kernel = e->kernel;
+    const Tile *tile = reducing->tile;
     bool lanes = e->mode != CARRY_NONE;
-    for (int r = 0; r < e->kernel->reductions.len; r++)
+    for (int r = 0; r < kernel->reductions.len; r++)
         for (int p = 0; p < tile->n; p++) {
-            Pos pos = tile->pos[p];
-            if (dim >= 0) pos.off[dim] = (int16_t)offset;
-            accumulate(e, e->kernel->reductions.at[r], &pos, sums[r * tile->n + p],
-                       where ? where[r * tile->n + p] : NULL, lanes);
+            Pos pos = reduced_pos(e, reducing, p);
+            accumulate(e, kernel->reductions.at[r], &pos, reducing->sums[r * tile->n + p],
+                       reducing->where ? reducing->where[r * tile->n + p] : NULL, lanes);
         }
 }
 
@@ -102,7 +121,7 @@ static void find_factors(const Scalar *s, Factors *factors) {
 static bool bounds_dim(const Emitter *e, const Scalar *read, int m, int dim) {
     const Ix *ix = read->at[m];
     int64_t coef = ix_coef(ix, dim);
-    if ((coef != 1 && coef != -1) || read_stays_inside(e, read, m)) return false;
+    if ((coef != 1 && coef != -1) || read_is_inside(e, read, m)) return false;
     uint32_t later = 0;
     for (int d = dim + 1; d < e->kernel->rank + e->kernel->nred; d++)
         later |= 1u << d;
@@ -115,100 +134,169 @@ static bool bounds_dim(const Emitter *e, const Scalar *read, int m, int dim) {
     return true;
 }
 
+/* Where the loop over a dimension must run, and where in it no guard is needed. */
 typedef struct Bounds {
-    LLVMValueRef start, end;
+    LLVMValueRef start, end, free_start, free_end;
+    bool clipped, peeled; /* the bounds are not the extent; the free part is smaller than the rest */
 } Bounds;
 
-/* Over all elements of the tile: the union of what each needs. */
-static Bounds coordinate_bounds(Emitter *e, const Tile *tile, const Scalar *read, int m, int dim) {
+static void note_clipped(Emitter *e, const Scalar *read, int m) {
+    if (e->nclipped == LENGTH(e->clipped)) return;
+    e->clipped[e->nclipped] = read;
+    e->clipped_at[e->nclipped++] = m;
+}
+
+/* Over all elements of the tile: the union of what each needs, and what all need. */
+static void coordinate_bounds(Emitter *e, const Reducing *reducing, const Scalar *read, int m,
+                              int dim, Bounds *bounds) {
     Graph *graph = e->plan->unit->graph;
     int64_t coef = ix_coef(read->at[m], dim), extent = read->node->extent[m];
     const Ix *rest = ix_sub(graph, read->at[m], ix_scale(graph, ix_dim(graph, dim), coef));
-    Bounds all = {NULL, NULL};
+    LLVMValueRef least = NULL, most = NULL;
     uint64_t seen[MAX_TILE];
     int nseen = 0;
-    for (int p = 0; p < tile->n; p++) {
-        uint64_t place = pos_hash(&tile->pos[p], ix_dims(rest), false);
+    for (int p = 0; p < reducing->tile->n; p++) {
+        Pos pos = reduced_pos(e, reducing, p);
+        uint64_t place = pos_hash(&pos, ix_dims(rest), false);
         bool known = false;
         for (int i = 0; i < nseen; i++)
             known |= seen[i] == place;
         if (known) continue;
         seen[nseen++] = place;
-        LLVMValueRef v = emit_ix(e, rest, &tile->pos[p]), start, end;
-        if (coef == 1) {
-            start = LLVMBuildNeg(e->builder, v, "");
-            end = LLVMBuildSub(e->builder, emit_i64(e, extent), v, "");
-        } else {
-            start = LLVMBuildSub(e->builder, v, emit_i64(e, extent - 1), "");
-            end = LLVMBuildAdd(e->builder, v, emit_i64(e, 1), "");
-        }
-        all.start = all.start ? int_min(e, all.start, start) : start;
-        all.end = all.end ? int_max(e, all.end, end) : end;
+        LLVMValueRef v = emit_ix(e, rest, &pos);
+        least = least ? int_min(e, least, v) : v;
+        most = most ? int_max(e, most, v) : v;
     }
-    if (nseen == 1 && e->nclipped < LENGTH(e->clipped)) {
-        e->clipped[e->nclipped] = read;
-        e->clipped_at[e->nclipped++] = m;
+    LLVMValueRef end = emit_i64(e, extent), before = emit_i64(e, extent - 1), one = emit_i64(e, 1);
+    LLVMValueRef start_all, start_any, end_all, end_any;
+    if (coef == 1) {
+        start_any = LLVMBuildNeg(e->builder, most, "");
+        start_all = LLVMBuildNeg(e->builder, least, "");
+        end_any = LLVMBuildSub(e->builder, end, least, "");
+        end_all = LLVMBuildSub(e->builder, end, most, "");
+    } else {
+        start_any = LLVMBuildSub(e->builder, least, before, "");
+        start_all = LLVMBuildSub(e->builder, most, before, "");
+        end_any = LLVMBuildAdd(e->builder, most, one, "");
+        end_all = LLVMBuildAdd(e->builder, least, one, "");
     }
-    return all;
+    bounds->start = int_max(e, bounds->start, start_any);
+    bounds->end = int_min(e, bounds->end, end_any);
+    bounds->free_start = int_max(e, bounds->free_start, start_all);
+    bounds->free_end = int_min(e, bounds->free_end, end_all);
+    bounds->clipped = true;
+    bounds->peeled |= nseen > 1;
 }
 
-static bool clip(Emitter *e, const Tile *tile, int dim, Bounds *bounds) {
+/* `mark`: the coordinates that are inside where the loop is free need no guard from here on. */
+static Bounds clip(Emitter *e, const Reducing *reducing, int dim, bool mark) {
+    LLVMValueRef zero = emit_i64(e, 0), extent = emit_i64(e, e->kernel->extent[dim]);
+    Bounds bounds = {zero, extent, zero, extent, false, false};
     if (e->kernel->reductions.len != 1 || e->kernel->reductions.at[0]->reduce != RED_SUM)
-        return false;
+        return bounds;
     Factors factors = {.n = 0};
     find_factors(e->kernel->reductions.at[0]->body, &factors);
-    bool clipped = false;
     for (int i = 0; i < factors.n; i++)
         for (int m = 0; m < factors.read[i]->node->rank; m++) {
             if (!bounds_dim(e, factors.read[i], m, dim)) continue;
-            Bounds more = coordinate_bounds(e, tile, factors.read[i], m, dim);
-            bounds->start = int_max(e, bounds->start, more.start);
-            bounds->end = int_min(e, bounds->end, more.end);
-            clipped = true;
+            coordinate_bounds(e, reducing, factors.read[i], m, dim, &bounds);
+            if (mark) note_clipped(e, factors.read[i], m);
         }
-    return clipped;
+    return bounds;
 }
 
-/* How many steps of the last loop are written out. */
-static int unroll(const Emitter *e, const Tile *tile, int64_t extent) {
-    int each = tile->n * e->kernel->reductions.len;
-    if (extent <= 8 && extent * each <= UNROLLED_FMAS) return (int)extent;
-    for (int u = 8; u > 1; u /= 2)
+typedef struct Overlap {
+    const Kernel *kernel;
+    int dim;
+    bool found;
+} Overlap;
+
+static void find_overlap(const Scalar *read, void *context) {
+    Overlap *overlap = context;
+    const Kernel *kernel = overlap->kernel;
+    for (int m = 0; m < read->node->rank; m++) {
+        uint32_t dims = ix_dims(read->at[m]);
+        for (int d = 0; d < kernel->rank && dims >> overlap->dim & 1; d++)
+            overlap->found |= dims >> d & 1 && kernel->tile[plan_axis(kernel, d)] > 1;
+    }
+}
+
+enum { BUSY_TILE = 4 };
+
+/* Would steps of the loop find what elements of the tile found before? LLVM would then keep all of
+ * it in registers that a busy tile does not have. */
+static bool overlaps(const Emitter *e, const Tile *tile, int dim) {
+    Overlap overlap = {.kernel = e->kernel, .dim = dim};
+    for (int r = 0; r < e->kernel->reductions.len; r++)
+        sc_reads(e->kernel->reductions.at[r]->body, find_overlap, &overlap);
+    return overlap.found && tile->n * e->kernel->reductions.len >= BUSY_TILE;
+}
+
+/* How many steps of the loop over `dim`, with all loops in it, are written out. */
+static int unroll(const Emitter *e, const Tile *tile, int dim) {
+    int64_t extent = e->kernel->extent[dim];
+    int last = e->kernel->rank + e->kernel->nred - 1;
+    int64_t each = (int64_t)tile->n * e->kernel->reductions.len;
+    if (overlaps(e, tile, dim)) return 1;
+    int64_t terms = extent, outside = 1;
+    for (int d = dim + 1; d <= last; d++)
+        terms *= e->kernel->extent[d];
+    for (int d = e->kernel->rank; d < dim; d++)
+        outside *= e->kernel->extent[d];
+    bool all = outside == 1 && terms > STRAIGHT_TERMS;
+    if (extent <= 8 && each * terms <= UNROLLED_FMAS && !all) return (int)extent;
+    for (int u = 8; u > 1 && dim == last; u /= 2)
         if (extent % u == 0 && u * each <= UNROLLED_FMAS / 2) return u;
     return 1;
 }
 
-static void loops(Emitter *e, const Tile *tile, int dim, LLVMValueRef *sums, LLVMValueRef *where) {
-    int last = e->kernel->rank + e->kernel->nred - 1;
-    if (dim > last) {
-        emit_body(e, tile, -1, 0, sums, where);
+static void loops(Emitter *e, Reducing *reducing, int dim);
+
+/* `step` steps of the loop are written out, one after the other. */
+static void written_out(Emitter *e, Reducing *reducing, int dim, int step) {
+    for (int u = 0; u < step; u++) {
+        reducing->step[dim] = (int16_t)u;
+        loops(e, reducing, dim + 1);
+    }
+    reducing->step[dim] = 0;
+}
+
+static void one_loop(Emitter *e, Reducing *reducing, int dim, LLVMValueRef start, LLVMValueRef end,
+                     int step) {
+    Loop loop = loop_begin(e, start, end, step);
+    e->dim[dim] = loop.index;
+    written_out(e, reducing, dim, step);
+    loop_end(e, &loop);
+}
+
+static void loops(Emitter *e, Reducing *reducing, int dim) {
+    const Kernel *kernel = e->kernel;
+    if (dim == kernel->rank + kernel->nred) {
+        emit_body(e, reducing);
         return;
     }
-    int64_t extent = e->kernel->extent[dim];
     int clipped_before = e->nclipped;
-    Bounds bounds = {emit_i64(e, 0), emit_i64(e, extent)};
-    bool clipped = clip(e, tile, dim, &bounds);
-    int step = dim == last && !clipped ? unroll(e, tile, extent) : 1;
-    if (step == extent && !clipped) { /* written out, or a single step */
+    Bounds bounds = clip(e, reducing, dim, false);
+    int step = bounds.clipped ? 1 : unroll(e, reducing->tile, dim);
+    if (bounds.peeled) /* the border, with guards; the interior; the border */
+        one_loop(e, reducing, dim, bounds.start, int_min(e, bounds.free_start, bounds.end), 1);
+    if (bounds.clipped) clip(e, reducing, dim, true);
+    if (bounds.peeled) {
+        one_loop(e, reducing, dim, bounds.free_start, bounds.free_end, 1);
+        e->nclipped = clipped_before;
+        one_loop(e, reducing, dim, int_max(e, bounds.free_end, bounds.free_start), bounds.end, 1);
+    } else if (step == kernel->extent[dim] && !bounds.clipped) {
         e->dim[dim] = emit_i64(e, 0);
-        for (int u = 0; u < step && dim == last; u++)
-            emit_body(e, tile, dim, u, sums, where);
-        if (dim < last) loops(e, tile, dim + 1, sums, where);
+        written_out(e, reducing, dim, step);
     } else {
-        Loop loop = loop_begin(e, bounds.start, bounds.end, step);
-        e->dim[dim] = loop.index;
-        if (dim == last)
-            for (int u = 0; u < step; u++)
-                emit_body(e, tile, dim, u, sums, where);
-        else
-            loops(e, tile, dim + 1, sums, where);
-        loop_end(e, &loop);
+        one_loop(e, reducing, dim, bounds.start, bounds.end, step);
     }
     e->nclipped = clipped_before;
 }
 
 void emit_reduction_loops(Emitter *e, const Tile *tile, LLVMValueRef *sums, LLVMValueRef *where) {
-    loops(e, tile, e->kernel->rank, sums, where);
+    Reducing reducing = {.tile = tile, .sums = sums, .where = where};
+    loops(e, &reducing, e->kernel->rank);
     memo_forget(e);
     for (int d = e->kernel->rank; d < e->kernel->rank + e->kernel->nred; d++)
         e->dim[d] = NULL;

@@ -6,23 +6,31 @@
 
 typedef struct Space {
     Emitter *e;
-    int axis[MAX_DIMS + 1]; /* order of the loops; BLOCKS is the blocks of a UNITS kernel */
+    int axis[MAX_DIMS + 1]; /* order of the loops; BLOCK_AXIS is the blocks of a UNITS kernel */
     int n;
     int size[MAX_DIMS + 1]; /* tile along each axis now */
 } Space;
-enum { BLOCKS = MAX_DIMS };
 
+/* Elements along the longest axis come last: of what is read along it alone, one value is live at a
+ * time. */
 static void tile_positions(const Space *space, Tile *tile) {
     memset(tile, 0, sizeof *tile);
     tile->n = 1;
+    int order[MAX_DIMS + 1];
     for (int i = 0; i < space->n; i++) {
-        int axis = space->axis[i], have = tile->n;
+        int at = i;
+        for (; at > 0 && space->size[order[at - 1]] > space->size[space->axis[i]]; at--)
+            order[at] = order[at - 1];
+        order[at] = space->axis[i];
+    }
+    for (int i = 0; i < space->n; i++) {
+        int axis = order[i], have = tile->n;
         for (int k = 1; k < space->size[axis]; k++)
             for (int p = 0; p < have; p++) {
                 if (tile->n == MAX_TILE) bug("a tile of more than %d elements", MAX_TILE);
                 Pos *pos = &tile->pos[tile->n++];
                 *pos = tile->pos[p];
-                if (axis == BLOCKS)
+                if (axis == BLOCK_AXIS)
                     pos->block = (int16_t)k;
                 else
                     pos->off[axis] = (int16_t)k;
@@ -47,7 +55,7 @@ static void along_blocks(Space *space, int i) {
         LLVMBuildSub(e->builder, e->blocks, LLVMBuildURem(e->builder, e->blocks, size, ""), "");
     Loop loop = loop_begin(e, zero, full, tile);
     e->block = loop.index;
-    inner(space, i, BLOCKS, tile);
+    inner(space, i, BLOCK_AXIS, tile);
     loop_end(e, &loop);
     if (tile == 1) {
         e->block = NULL;
@@ -59,13 +67,13 @@ static void along_blocks(Space *space, int i) {
         LLVMValueRef fits = LLVMBuildICmp(e->builder, LLVMIntEQ, rest, emit_i64(e, usual), "");
         LLVMBasicBlockRef after = when_begin(e, fits);
         e->block = full;
-        inner(space, i, BLOCKS, usual);
+        inner(space, i, BLOCK_AXIS, usual);
         when_end(e, after);
         at = LLVMBuildSelect(e->builder, fits, e->blocks, full, "");
     }
     Loop single = loop_begin(e, at, e->blocks, 1);
     e->block = single.index;
-    inner(space, i, BLOCKS, 1);
+    inner(space, i, BLOCK_AXIS, 1);
     loop_end(e, &single);
     e->block = NULL;
 }
@@ -119,7 +127,7 @@ static void along(Space *space, int i) {
         return;
     }
     int axis = space->axis[i];
-    if (axis == BLOCKS) {
+    if (axis == BLOCK_AXIS) {
         along_blocks(space, i);
         return;
     }
@@ -147,10 +155,8 @@ static void along(Space *space, int i) {
 
 static void order_axes(Space *space) {
     const Kernel *kernel = space->e->kernel;
-    if (kernel->kind == KERNEL_UNITS && kernel->split >= 0) space->axis[space->n++] = kernel->split;
-    for (int d = kernel->group ? 1 : 0; d < kernel->axes; d++)
-        if (kernel->kind != KERNEL_UNITS || d != kernel->split) space->axis[space->n++] = d;
-    if (kernel->kind == KERNEL_UNITS && kernel->per_example) space->axis[space->n++] = BLOCKS;
+    space->n = kernel->loops;
+    memcpy(space->axis, kernel->loop, sizeof space->axis);
     for (int i = 0; i <= MAX_DIMS; i++)
         space->size[i] = 1;
 }

@@ -91,8 +91,20 @@ static void emit_reductions(Emitter *e, const Tile *tile) {
                      results[r * tile->n + p]);
 }
 
+static void emit_joined(Emitter *e, const Tile *tile) {
+    Kernel *kernel = e->kernel;
+    LLVMValueRef joined[MAX_TILE * 4];
+    for (int i = 0; i < kernel->leaves.len; i++)
+        for (int p = 0; p < tile->n; p++)
+            joined[i * tile->n + p] = emit_leaves(e, kernel->leaves.at[i], &tile->pos[p]);
+    for (int i = 0; i < kernel->leaves.len; i++)
+        for (int p = 0; p < tile->n; p++)
+            memo_put(e, kernel->leaves.at[i], pos_hash(&tile->pos[p], ~0u, true),
+                     joined[i * tile->n + p]);
+}
+
 static void store_node(Emitter *e, const Node *node, const Tile *tile) {
-    if (!map_has(&e->program->stored, node)) return;
+    if (!map_has(&e->program->stored, node) && !e->kernel->makes_leaves) return;
     for (int p = 0; p < tile->n; p++) {
         LLVMValueRef value = memo_get(e, node, pos_hash(&tile->pos[p], ~0u, true));
         if (!value) bug("%%%u was not made in its tile", node->id);
@@ -105,12 +117,15 @@ void emit_tile(Emitter *e, const Tile *tile) {
     memo_forget(e);
     e->mode = kernel->carrier;
     if (kernel->reductions.len) emit_reductions(e, tile);
+    if (kernel->leaves.len) emit_joined(e, tile);
     for (int i = 0; i < kernel->maps.len; i++)
         for (int p = 0; p < tile->n; p++) {
             LLVMValueRef value =
                 emit_as_lanes(e, emit_number(e, kernel->maps.at[i]->body, &tile->pos[p]));
             memo_put(e, kernel->maps.at[i], pos_hash(&tile->pos[p], ~0u, true), value);
         }
+    for (int i = 0; i < kernel->leaves.len; i++)
+        store_node(e, kernel->leaves.at[i], tile);
     for (int i = 0; i < kernel->reductions.len; i++)
         store_node(e, kernel->reductions.at[i], tile);
     for (int i = 0; i < kernel->maps.len; i++)

@@ -79,8 +79,10 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
             map_put(&program->doubles, node->operand[k], node->operand[k]);
     }
     plan_group(plan, program);
-    for (int k = 0; k < program->kernels.len; k++)
+    for (int k = 0; k < program->kernels.len; k++) {
         plan_tile(plan, program, program->kernels.at[k]);
+        plan_order(plan, program, program->kernels.at[k]);
+    }
     plan_schedule(plan, program);
     plan_memory(plan, program);
     plan_work(plan, program);
@@ -178,15 +180,27 @@ static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan
         fprintf(out, " copy %%%u to %s", kernel->copy_from->id, kernel->copy_to->name);
     fprintf(out, " lanes %s", carrier_text[kernel->carrier]);
     if (kernel->carrier == CARRY_DIM) fprintf(out, " %d", kernel->lane_axis);
-    if (kernel->batch_sum)
+    if (kernel->makes_leaves)
+        fprintf(out, " sum over a block by lanes");
+    else if (kernel->batch_sum)
         fprintf(out, " sum over batch %s",
-                kernel->batch_sum == BATCH_LANES ? "by lanes" : "in sequence");
+                kernel->batch_sum == BATCH_LANES    ? "by lanes"
+                : kernel->batch_sum == BATCH_LEAVES ? "of what its blocks left"
+                                                    : "in sequence");
     for (int d = 0; d < kernel->axes; d++)
         if (kernel->tile[d] > 1) fprintf(out, " tile a%d x %d", d, kernel->tile[d]);
     if (kernel->block_tile > 1) fprintf(out, " blocks x %d", kernel->block_tile);
     if (kernel->split >= 0) fprintf(out, " split a%d", kernel->split);
+    if (kernel->loops > 1) fprintf(out, " loops");
+    for (int i = 0; kernel->loops > 1 && i < kernel->loops; i++)
+        if (kernel->loop[i] == BLOCK_AXIS)
+            fprintf(out, " blocks");
+        else
+            fprintf(out, " a%d", kernel->loop[i]);
     fputc('\n', out);
-    for (int i = 0; i < kernel->reductions.len; i++)
+    for (int i = 0; i < kernel->leaves.len; i++)
+        print_node(out, program, plan, kernel->leaves.at[i]);
+    for (int i = 0; i < kernel->reductions.len && !kernel->makes_leaves; i++)
         print_node(out, program, plan, kernel->reductions.at[i]);
     for (int i = 0; i < kernel->maps.len; i++)
         print_node(out, program, plan, kernel->maps.at[i]);

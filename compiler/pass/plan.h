@@ -6,13 +6,15 @@
 #define GRADUS_PLAN_H
 #include "ir.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, BLOCK_AXIS = MAX_DIMS /* among axes: the lane blocks of a UNITS kernel */ };
 
 typedef struct PlanTarget {
     int float_bytes;      /* 4 or 8: of values that are not wide */
     int registers;        /* machine vector registers to spend in a tile (28 AVX-512, 14 AVX2) */
     int register_bytes;   /* of one */
-    int64_t shared_limit; /* bytes of a shared operand beyond which all blocks run together */
+    int64_t l1_bytes;     /* of the first data cache that a kernel may count on */
+    int64_t shared_limit; /* bytes of a shared operand beyond which all blocks run together: half the
+                             second cache */
     bool apart;           /* each node is a kernel of its own: for tests, which ask for equal bits */
 } PlanTarget;
 
@@ -28,6 +30,7 @@ typedef struct PlanWork {
 typedef struct Buffer {
     Node *node;
     bool transposed, scratch, persistent;
+    bool leaf;            /* one value of a shared node for each block: its sum over the examples there */
     int bytes;            /* of an element */
     int64_t elements;     /* of one example; transposed and per example: padded to 16 */
     int64_t block_stride; /* bytes from block to block */
@@ -40,7 +43,12 @@ typedef struct Buffer {
 typedef enum Carrier { CARRY_NONE, CARRY_BATCH, CARRY_DIM } Carrier;
 typedef enum KernelKind { KERNEL_SERIAL, KERNEL_BLOCKS, KERNEL_UNITS } KernelKind;
 /* How the sum over the examples goes (execution.md, "Sums over examples"). */
-typedef enum BatchSum { BATCH_NONE, BATCH_LANES, BATCH_SEQUENCE } BatchSum;
+typedef enum BatchSum {
+    BATCH_NONE,
+    BATCH_LANES,    /* one accumulator a lane, then the lane tree */
+    BATCH_SEQUENCE, /* example after example */
+    BATCH_LEAVES    /* what another kernel summed in each block, leaf by leaf */
+} BatchSum;
 
 struct Kernel {
     int number;
@@ -54,6 +62,9 @@ struct Kernel {
     int64_t axis[MAX_DIMS];
     VEC(Node *) reductions;    /* over the same space and the same reduced dimensions */
     VEC(Node *) maps;          /* after them, in order, over the same space */
+    VEC(Node *) leaves;        /* BATCH_LEAVES: before the maps, sums over blocks of what a kernel of
+                                  lane blocks left in their leaf buffers */
+    bool makes_leaves;         /* that kernel: its reductions go to leaf buffers */
     VEC(Node *) calls;         /* nothing but results of one call of a function of whole tensors */
     Buffer *transpose;         /* a kernel that only transposes this buffer's node into it */
     Node *copy_from, *copy_to; /* a kernel that only copies a value to a leaf */
@@ -64,6 +75,8 @@ struct Kernel {
     int block_tile;     /* the same along the blocks (UNITS and per example) */
     bool draws;         /* a tile begins where a block of draws does: one serves 4 or 8 elements */
     int split;          /* UNITS: axis that is divided among threads; -1: none */
+    int loop[MAX_DIMS + 1]; /* axes in the order of the loops, outermost first */
+    int loops;
     int phase;
     const ScanGroup *group; /* part of a recurrence: runs one step of dimension 0 at a time; or NULL */
     const char *name;       /* for people */
@@ -92,6 +105,7 @@ typedef struct ProgramPlan {
     VEC(Buffer *) buffers;
     Map of_node; /* Node -> Buffer */
     Map of_node_transposed;
+    Map of_node_leaf; /* Node -> Buffer of what each block adds to it */
     Map kernel_of;                 /* comp Node -> Kernel */
     Map stored;                    /* comp Node -> itself, where its value must be in memory */
     Map in_place;                  /* comp Node -> leaf whose buffer it writes */
@@ -125,11 +139,18 @@ bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes); /
 
 /* Steps of plan_make, a file each. */
 void plan_group(Plan *plan, ProgramPlan *program);    /* nodes to kernels */
-void plan_carry(Plan *plan, ProgramPlan *program);    /* carriers, transposes, tiles */
+void plan_sink(Plan *plan, ProgramPlan *program);     /* maps to where they are read */
 void plan_schedule(Plan *plan, ProgramPlan *program); /* kernels to phases */
 void plan_memory(Plan *plan, ProgramPlan *program);   /* buffers and their places */
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel);
 void plan_work(const Plan *plan, ProgramPlan *program); /* names and work of kernels and phases */
+void plan_order(const Plan *plan, const ProgramPlan *program, Kernel *kernel);
+/* Bytes that a read touches while a tile of the kernel is computed, or, in a batch sum, for all
+ * examples; `whole`: axes that run over their extent meanwhile. */
+double plan_footprint(const Plan *plan, const ProgramPlan *program, const Kernel *kernel,
+                      const Scalar *read, uint32_t whole);
+/* Can a map run in the tiles of a kernel that it need not share operands with? */
+bool plan_may_ride(Plan *plan, const ProgramPlan *program, const Kernel *kernel, const Node *node);
 /* Linear element number of a read of `node`, as coefficient of `dim`; false where it is not affine.
  */
 bool plan_stride(const Scalar *read, int dim, int64_t *stride);

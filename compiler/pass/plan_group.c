@@ -82,6 +82,8 @@ static void join(Grouping *grouping, Kernel *home, Node *node, const Reads *read
     Arena *arena = grouping->plan->arena;
     if (node->reduce == RED_NONE)
         VEC_PUSH(arena, home->maps, node);
+    else if (home->batch_sum == BATCH_LEAVES)
+        VEC_PUSH(arena, home->leaves, node);
     else
         VEC_PUSH(arena, home->reductions, node);
     for (int i = 0; i < reads->n; i++) {
@@ -94,10 +96,9 @@ static void join(Grouping *grouping, Kernel *home, Node *node, const Reads *read
 
 /* A map may ride on the kernel of its newest operand if it needs that kernel's values only where
  * they are in registers. */
-static bool map_rides(const Grouping *grouping, const Kernel *kernel, const Node *node,
-                      const Reads *reads) {
-    const ProgramPlan *program = grouping->program;
-    Graph *graph = grouping->plan->unit->graph;
+static bool map_rides(Plan *plan, const ProgramPlan *program, const Kernel *kernel,
+                      const Node *node, const Reads *reads) {
+    Graph *graph = plan->unit->graph;
     if (!same_space(kernel, node) || kernel->calls.len || kernel->group != map_get(&program->groups, node)) return false;
     if (kernel->axes < kernel->rank && !plan_merges(graph, kernel, node->body, kernel->axes - 1))
         return false;
@@ -111,13 +112,23 @@ static bool map_rides(const Grouping *grouping, const Kernel *kernel, const Node
     return true;
 }
 
+bool plan_may_ride(Plan *plan, const ProgramPlan *program, const Kernel *kernel, const Node *node) {
+    Reads reads = {.arena = plan->arena};
+    sc_reads(node->body, reads_add, &reads);
+    return map_rides(plan, program, kernel, node, &reads);
+}
+
 static bool reduction_joins(Graph *graph, const Kernel *kernel, const Node *node,
                             const Reads *reads) {
-    if (!kernel->reductions.len || kernel->maps.len || !same_space(kernel, node)) return false;
-    if (kernel->axes < kernel->rank && !plan_merges(graph, kernel, node->body, kernel->axes - 1))
+    bool leaves = kernel->batch_sum == BATCH_LEAVES;
+    const Node *first = leaves                   ? kernel->leaves.at[0]
+                        : kernel->reductions.len ? kernel->reductions.at[0]
+                                                 : NULL;
+    if (!first || (kernel->maps.len && !leaves) || !same_space(kernel, node)) return false;
+    if (!leaves && kernel->axes < kernel->rank &&
+        !plan_merges(graph, kernel, node->body, kernel->axes - 1))
         return false;
     if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_DIM) return false;
-    const Node *first = kernel->reductions.at[0];
     if (first->nred != node->nred || first->over_batch != node->over_batch) return false;
     if ((first->reduce == RED_SUM) != (node->reduce == RED_SUM)) return false;
     for (int d = 0; d < node->nred; d++)
@@ -129,7 +140,7 @@ static bool reduction_joins(Graph *graph, const Kernel *kernel, const Node *node
         for (int j = 0; j < mine.n; j++)
             common |= reads->at[i] == mine.at[j];
     arena_free(mine.arena);
-    return common && kernel->reductions.len < 4;
+    return common && kernel->reductions.len + kernel->leaves.len < 4;
 }
 
 static Kernel *kernel_new(Plan *plan, ProgramPlan *program, const Node *node) {
@@ -191,9 +202,27 @@ static bool sequence_lanes(Plan *plan, Kernel *kernel, const Node *node, const R
     return false;
 }
 
+enum { SERIAL_WORK = 16384 };
+
+/* Each lane block sums its own examples where they are still in cache; the blocks are joined later,
+ * where the optimizer can ride along. That takes a leaf to be one block. */
+static void carry_leaves(const ProgramPlan *program, Kernel *kernel, const Node *node) {
+    int64_t count = node_count(node);
+    kernel->batch_sum = BATCH_LEAVES;
+    kernel->kind = count * program->blocks > SERIAL_WORK ? KERNEL_UNITS : KERNEL_SERIAL;
+    kernel->carrier = count >= LANES / 2 ? CARRY_DIM : CARRY_NONE;
+    if (node->rank > 1) merge(kernel, 0);
+    kernel->lane_axis = 0;
+}
+
 static void carry_batch_sum(Plan *plan, const ProgramPlan *program, Kernel *kernel,
                             const Node *node, const Reads *reads) {
     kernel->kind = KERNEL_UNITS;
+    if (node->reduce == RED_SUM && node_terms(node) >= LANES && program->leaf_blocks == 1 &&
+        program->blocks > 1 && !program->trace && !plan->target.apart) {
+        carry_leaves(program, kernel, node);
+        return;
+    }
     if (node->reduce != RED_SUM || node_terms(node) >= LANES) {
         kernel->batch_sum = BATCH_LANES;
         kernel->carrier = CARRY_BATCH;
@@ -203,8 +232,6 @@ static void carry_batch_sum(Plan *plan, const ProgramPlan *program, Kernel *kern
     bool lanes = !program->trace && sequence_lanes(plan, kernel, node, reads);
     kernel->carrier = lanes ? CARRY_DIM : CARRY_NONE;
 }
-
-enum { SERIAL_WORK = 16384 };
 
 static void carry_shared(Kernel *kernel, const Node *node) {
     double work = (double)node_count(node) * (double)node_terms(node);
@@ -216,12 +243,17 @@ static void carry_shared(Kernel *kernel, const Node *node) {
     kernel->lane_axis = last;
 }
 
-/* Operands larger than half the cache: all blocks together, so that it is read once. */
-static bool big_operand(const Plan *plan, const Reads *reads) {
+enum { BUSY_OPERAND = 16 }; /* uses of each element in a block that pay for reading it again */
+
+/* An operand larger than half the cache that a block uses only a few times: all blocks together, so
+ * that it is read once. */
+static bool big_operand(const Plan *plan, const Node *reader, const Reads *reads) {
+    int64_t terms = node_count(reader) * node_terms(reader);
     for (int i = 0; i < reads->n; i++) {
         const Node *node = reads->at[i]->node;
-        if (!node->per_example &&
-            node_count(node) * plan->target.float_bytes > plan->target.shared_limit)
+        int64_t count = node_count(node);
+        if (!node->per_example && count * plan->target.float_bytes > plan->target.shared_limit &&
+            terms / count < BUSY_OPERAND)
             return true;
     }
     return false;
@@ -233,7 +265,7 @@ static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *
         carry_batch_sum(plan, program, kernel, node, reads);
     } else if (node->per_example) {
         kernel->carrier = CARRY_BATCH;
-        bool together = !kernel->group && node->nred && program->blocks > 1 && big_operand(plan, reads);
+        bool together = !kernel->group && node->nred && program->blocks > 1 && big_operand(plan, node, reads);
         kernel->kind = together ? KERNEL_UNITS : KERNEL_BLOCKS;
     } else {
         carry_shared(kernel, node);
@@ -286,13 +318,40 @@ static void want_transposes(Plan *plan, ProgramPlan *program, Kernel *kernel) {
     }
 }
 
+/* The kernel of lane blocks that sums what `kernel` joins. */
+static void make_leaves(Plan *plan, ProgramPlan *program, Kernel *kernel) {
+    if (kernel->batch_sum != BATCH_LEAVES) return;
+    Kernel *maker = kernel_new(plan, program, kernel->leaves.at[0]);
+    maker->kind = KERNEL_BLOCKS;
+    maker->carrier = CARRY_BATCH;
+    maker->batch_sum = BATCH_LANES;
+    maker->makes_leaves = true;
+    for (int i = 0; i < kernel->leaves.len; i++) {
+        Node *node = kernel->leaves.at[i];
+        Reads reads = {.arena = plan->arena};
+        sc_reads(node->body, reads_add, &reads);
+        for (int r = 0; r < reads.n; r++) {
+            Kernel *made = kernel_of(program, reads.at[r]);
+            if (made) VEC_PUSH(plan->arena, maker->after, made);
+        }
+        VEC_PUSH(plan->arena, maker->reductions, node);
+        Buffer *buffer = NEW(plan->arena, Buffer);
+        buffer->node = node;
+        buffer->leaf = true;
+        map_put(&program->of_node_leaf, node, buffer);
+        VEC_PUSH(plan->arena, program->buffers, buffer);
+    }
+    VEC_PUSH(plan->arena, kernel->after, maker);
+    merge_axes(plan, maker);
+}
+
 /* Riding on the newest kernel keeps the value in a register longest. */
 static Kernel *home_of_map(Grouping *grouping, const Node *node, const Reads *reads, bool wide) {
     Kernel *home = NULL;
     for (int i = 0; i < reads->n; i++) {
         Kernel *made = kernel_of(grouping->program, reads->at[i]);
         if (made && made->wide == wide && (!home || made->number > home->number) &&
-            map_rides(grouping, made, node, reads) &&
+            map_rides(grouping->plan, grouping->program, made, node, reads) &&
             may_join(grouping, made, reads))
             home = made;
     }
@@ -368,6 +427,7 @@ static void group_call(Grouping *grouping, Node *node) {
 
 void plan_group(Plan *plan, ProgramPlan *program) {
     map_init(&program->of_node_transposed, plan->arena);
+    map_init(&program->of_node_leaf, plan->arena);
     map_init(&program->kernel_of, plan->arena);
     Grouping grouping = {plan, program, NEW_ARRAY(plan->arena, int, program->nodes.len + 1), 0};
     for (int i = 0; i < program->nodes.len; i++)
@@ -376,10 +436,12 @@ void plan_group(Plan *plan, ProgramPlan *program) {
         } else if (program->nodes.at[i]->kind == NODE_CALL) {
             group_call(&grouping, program->nodes.at[i]);
         }
+    if (!plan->target.apart) plan_sink(plan, program);
     int made = program->kernels.len;
     for (int k = 0; k < made; k++) {
         Kernel *kernel = program->kernels.at[k];
         merge_axes(plan, kernel);
         want_transposes(plan, program, kernel);
+        make_leaves(plan, program, kernel);
     }
 }

@@ -37,6 +37,12 @@ static void size_buffer(Plan *plan, ProgramPlan *program, Buffer *buffer) {
     const Node *node = buffer->node;
     buffer->bytes = plan_wide(program, node, plan->target.float_bytes) ? 8 : 4;
     buffer->elements = node_count(node);
+    if (buffer->leaf) { /* read sixteen at a time, past the last one too */
+        buffer->elements = (buffer->elements + LANES - 1) / LANES * LANES;
+        buffer->block_stride = align64(buffer->elements * buffer->bytes);
+        buffer->size = buffer->block_stride * program->blocks;
+        return;
+    }
     if (!node->per_example) {
         buffer->size = align64(buffer->elements * buffer->bytes);
         return;
@@ -71,9 +77,16 @@ static void touch_kernel(Life *life) {
     for (int i = 0; i < kernel->reductions.len + kernel->maps.len; i++) {
         Node *node = i < kernel->reductions.len ? kernel->reductions.at[i]
                                                 : kernel->maps.at[i - kernel->reductions.len];
-        if (map_has(&life->program->stored, node))
+        if (kernel->makes_leaves)
+            touch(life, map_get(&life->program->of_node_leaf, node));
+        else if (map_has(&life->program->stored, node))
             touch(life, plan_buffer(life->plan, life->program, node));
         sc_reads(node->body, touch_read, life);
+    }
+    for (int i = 0; i < kernel->leaves.len; i++) {
+        touch(life, map_get(&life->program->of_node_leaf, kernel->leaves.at[i]));
+        if (map_has(&life->program->stored, kernel->leaves.at[i]))
+            touch(life, plan_buffer(life->plan, life->program, kernel->leaves.at[i]));
     }
     for (int i = 0; i < kernel->calls.len; i++) {
         const Node *call = kernel->calls.at[i];

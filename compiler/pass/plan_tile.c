@@ -4,12 +4,13 @@
  * Needs carriers; keeps every bit (each sum keeps its order). */
 #include "plan.h"
 
-enum { BLOCK_AXIS = MAX_DIMS, AXES = MAX_DIMS + 1 };
+enum { AXES = MAX_DIMS + 1 };
 
 typedef struct TileRead {
+    const Scalar *read;
     uint32_t dims;    /* axes it depends on, the block axis among them */
     uint32_t guarded; /* axes that decide whether it falls outside */
-    bool vector;
+    bool peels;       /* where it does, the loop over a reduced dimension can be cut there */
 } TileRead;
 
 typedef struct Tiling {
@@ -32,14 +33,18 @@ static void tile_read(const Scalar *read, void *context) {
     Tiling *tiling = context;
     if (tiling->n == LENGTH(tiling->read)) return;
     TileRead *entry = &tiling->read[tiling->n++];
-    entry->vector = read->node->per_example;
+    entry->read = read;
+    entry->peels = true;
     for (int m = 0; m < read->node->rank; m++) {
         const Ix *ix = read->at[m];
         uint32_t dims = axes_of(tiling->kernel, ix_dims(ix));
         entry->dims |= dims;
         int64_t lo, hi;
         bool known = ix_range(ix, tiling->kernel->extent, &lo, &hi);
-        if (!known || lo < 0 || hi >= read->node->extent[m]) entry->guarded |= dims;
+        if (!known || lo < 0 || hi >= read->node->extent[m]) {
+            entry->guarded |= dims;
+            entry->peels &= dims >> tiling->kernel->rank != 0;
+        }
         for (int t = 0; t < ix->n; t++) {
             if (ix->term[t].kind == ATOM_FLOOR)
                 tiling->fixed |= axes_of(tiling->kernel, ix_dims(ix->term[t].inner));
@@ -47,28 +52,6 @@ static void tile_read(const Scalar *read, void *context) {
         }
     }
     if (read->node->per_example && tiling->kernel->per_example) entry->dims |= 1u << BLOCK_AXIS;
-}
-
-/* Loads for each multiply-add in a tile of m along a and n along b. */
-static double tile_cost(const Tiling *tiling, int a, int m, int b, int n, int budget) {
-    double loads = 0;
-    int live = 0;
-    for (int i = 0; i < tiling->n; i++) {
-        const TileRead *read = &tiling->read[i];
-        int times = 1;
-        if (a >= 0 && read->dims >> a & 1) times *= m;
-        if (b >= 0 && read->dims >> b & 1) times *= n;
-        bool guarded = (a >= 0 && read->guarded >> a & 1) || (b >= 0 && read->guarded >> b & 1);
-        bool broadcast = !read->vector && times > 1;
-        loads += times * (guarded ? 3.0 : 1.0);
-        live += broadcast ? 1 : read->vector && times > 1 ? times : 1;
-    }
-    int sums = m * n * tiling->kernel->reductions.len;
-    if (sums + live > budget) return 1e9;
-    double cost = loads / (m * n) / 2;
-    if (cost < 0.5) cost = 0.5 + 0.1 * cost;       /* two loads and two multiply-adds a cycle */
-    if (sums < 8) cost += (8.0 / sums - 1) * 0.25; /* too few chains to hide the latency */
-    return cost;
 }
 
 static int64_t axis_extent(const ProgramPlan *program, const Kernel *kernel, int axis) {
@@ -84,14 +67,6 @@ static double remainder_share(int64_t extent, int m) {
     return rest ? (double)rest / (double)extent * (m - (double)rest) / m : 0;
 }
 
-static void set_tile(Kernel *kernel, int axis, int m) {
-    if (axis < 0) return;
-    if (axis == BLOCK_AXIS)
-        kernel->block_tile = m;
-    else
-        kernel->tile[axis] = m;
-}
-
 /* Elements that share a block of draws should stand in one tile. */
 static bool wants_draws(const Kernel *kernel) {
     int last = kernel->axes - 1;
@@ -104,37 +79,114 @@ static bool wants_draws(const Kernel *kernel) {
 }
 
 static bool breaks_draws(const Kernel *kernel, int axis, int m) {
-    return kernel->draws && axis == kernel->axes - 1 && m % DRAW_TILE;
+    return kernel->draws && axis == kernel->axes - 1 && m % DRAW_TILE && m > 1;
 }
 
-static void search(const ProgramPlan *program, Kernel *kernel, const Tiling *tiling, int budget) {
-    double best = 1e9;
-    int best_a = -1, best_b = -1, best_m = 1, best_n = 1;
-    bool blocks = kernel->kind == KERNEL_UNITS && kernel->per_example;
-    for (int a = 0; a < AXES; a++) {
-        if ((a >= kernel->axes && a != BLOCK_AXIS) || (a == BLOCK_AXIS && !blocks)) continue;
-        if (tiling->fixed >> a & 1) continue;
-        if (kernel->group && a == 0) continue; /* one step at a time */
-        int64_t ea = axis_extent(program, kernel, a);
-        for (int b = a; b < AXES; b++) { /* b == a: one axis alone */
-            if ((b >= kernel->axes && b != BLOCK_AXIS) || (b == BLOCK_AXIS && !blocks)) continue;
-            if (tiling->fixed >> b & 1) continue;
-            int64_t eb = b == a ? 1 : axis_extent(program, kernel, b);
-            for (int m = 1; m <= 26 && m <= ea; m++) {
-                if (breaks_draws(kernel, a, m)) continue;
-                for (int n = 1; n <= 26 && n <= eb; n++) {
-                    if (b != a && breaks_draws(kernel, b, n)) continue;
-                    double cost = tile_cost(tiling, a, m, b == a ? -1 : b, n, budget);
-                    cost *= 1 + remainder_share(ea, m) + remainder_share(eb, n);
-                    if (cost < best - 1e-9) {
-                        best = cost, best_a = a, best_m = m, best_b = b == a ? -1 : b, best_n = n;
-                    }
-                }
-            }
-        }
+enum { MOST_ALONG = 26, GUARD_REGISTERS = 2 };
+
+typedef struct Search {
+    const Plan *plan;
+    const ProgramPlan *program;
+    Kernel *kernel;
+    const Tiling *tiling;
+    int budget;             /* lane vectors that registers hold */
+    int axis[AXES], n;
+    int *size[AXES], best[AXES]; /* of the tile along each: where the kernel has it */
+    double terms, cost;
+} Search;
+
+/* Elements are computed along the shortest axis first. What a read found stays in a register until
+ * the last axis that it does not depend on has moved on. */
+static int values_kept(const Search *search, const TileRead *read) {
+    int slowest = 0, kept = 1;
+    for (int i = 0; i < search->n; i++) {
+        int size = *search->size[i];
+        if (!(read->dims >> search->axis[i] & 1) && size > 1 && size >= slowest) slowest = size;
     }
-    set_tile(kernel, best_a, best_m);
-    set_tile(kernel, best_b, best_n);
+    for (int i = 0; i < search->n; i++) {
+        int size = *search->size[i];
+        if (read->dims >> search->axis[i] & 1 && size <= slowest) kept *= size;
+    }
+    return kept;
+}
+
+/* From the second cache come this many bytes a cycle, from beyond it so many. */
+static const double from_l2 = 40, from_far = 20;
+
+/* Cycles for each multiply-add that its operands take to arrive in the first cache. */
+static double stream_cost(const Search *search, int sums) {
+    double bytes = 0, fmas = sums * search->terms;
+    for (int i = 0; i < search->tiling->n; i++)
+        bytes += plan_footprint(search->plan, search->program, search->kernel,
+                                search->tiling->read[i].read, 0);
+    if (bytes <= (double)search->plan->target.l1_bytes) return 0;
+    return bytes / fmas /
+           (bytes <= 2 * (double)search->plan->target.shared_limit ? from_l2 : from_far);
+}
+
+static double tile_cost(const Search *search) {
+    const Kernel *kernel = search->kernel;
+    double loads = 0, share = 1;
+    int live = 0, sums = kernel->reductions.len;
+    for (int i = 0; i < search->n; i++) {
+        sums *= *search->size[i];
+        share += remainder_share(axis_extent(search->program, kernel, search->axis[i]),
+                                 *search->size[i]);
+    }
+    for (int i = 0; i < search->tiling->n; i++) {
+        const TileRead *read = &search->tiling->read[i];
+        int times = 1, guarded = 1;
+        for (int k = 0; k < search->n; k++) {
+            if (read->dims >> search->axis[k] & 1) times *= *search->size[k];
+            if (read->guarded >> search->axis[k] & 1) guarded *= *search->size[k];
+        }
+        loads += times * (guarded == 1 ? 1.0 : read->peels ? 1.2 : 3.0);
+        live += values_kept(search, read) + (guarded > 1 ? GUARD_REGISTERS : 0);
+    }
+    if (sums + live > search->budget) return 1e9;
+    double load = loads / sums / 2; /* two loads and two multiply-adds a cycle */
+    double cost = load < 0.5 ? 0.5 : load;
+    if (sums < 8) cost += (8.0 / sums - 1) * 0.25; /* too few chains to hide the latency */
+    if (cost * share >= search->cost) return 1e9;
+    double stream = stream_cost(search, sums);
+    double slowest = cost < stream ? stream : cost;
+    return (slowest + 0.05 * (cost + load + stream)) * share;
+}
+
+static void try_tiles(Search *search, int i, int sums) {
+    if (i == search->n) {
+        double cost = tile_cost(search);
+        if (cost >= search->cost - 1e-9) return;
+        search->cost = cost;
+        for (int k = 0; k < search->n; k++)
+            search->best[k] = *search->size[k];
+        return;
+    }
+    int axis = search->axis[i];
+    int64_t extent = axis_extent(search->program, search->kernel, axis);
+    for (int m = 1; m <= MOST_ALONG && m <= extent && m * sums <= search->budget; m++) {
+        if (breaks_draws(search->kernel, axis, m)) continue;
+        *search->size[i] = m;
+        try_tiles(search, i + 1, m * sums);
+    }
+    *search->size[i] = 1;
+}
+
+static void search_tile(Search *search) {
+    Kernel *kernel = search->kernel;
+    bool blocks = kernel->kind == KERNEL_UNITS && kernel->per_example;
+    for (int a = kernel->group ? 1 : 0; a < AXES; a++) {
+        if ((a >= kernel->axes && a != BLOCK_AXIS) || (a == BLOCK_AXIS && !blocks)) continue;
+        if (search->tiling->fixed >> a & 1) continue;
+        search->size[search->n] = a == BLOCK_AXIS ? &kernel->block_tile : &kernel->tile[a];
+        search->axis[search->n++] = a;
+    }
+    search->terms = (double)node_terms(kernel->reductions.at[0]);
+    if (kernel->batch_sum && !kernel->makes_leaves) search->terms *= search->program->blocks;
+    if (kernel->batch_sum == BATCH_SEQUENCE) search->terms *= LANES;
+    try_tiles(search, 0, kernel->reductions.len);
+    for (int i = 0; i < search->n; i++)
+        *search->size[i] = search->best[i] > 0 ? search->best[i] : 1;
 }
 
 static void choose_split(const ProgramPlan *program, Kernel *kernel) {
@@ -155,6 +207,8 @@ void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
     if (kernel->draws && !kernel->reductions.len) kernel->tile[kernel->axes - 1] = DRAW_TILE;
     if (kernel->reductions.len && !kernel->transpose) {
         Tiling tiling = {.kernel = kernel};
+        Search search = {.plan = plan, .program = program, .kernel = kernel, .tiling = &tiling};
+        search.cost = 1e8;
         for (int i = 0; i < kernel->reductions.len; i++)
             sc_reads(kernel->reductions.at[i]->body, tile_read, &tiling);
         int bytes = kernel->wide ? 8 : plan->target.float_bytes;
@@ -162,7 +216,8 @@ void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
         int budget = plan->target.registers / (each > 0 ? each : 1);
         if (kernel->carrier == CARRY_NONE) budget = 8;
         if (kernel->reductions.at[0]->reduce != RED_SUM) budget /= 2;
-        search(program, kernel, &tiling, budget > 2 ? budget : 2);
+        search.budget = budget > 2 ? budget : 2;
+        search_tile(&search);
         if (kernel->draws) kernel->draws = kernel->tile[kernel->axes - 1] % DRAW_TILE == 0;
     }
     choose_split(program, kernel);

@@ -89,7 +89,10 @@ static void touch(Touch *t, Map *as, const Buffer *buffer) {
     if (as == &t->read && map_has(&t->written, buffer)) return; /* still in a cache */
     map_put(as, buffer, (void *)(uintptr_t)buffer);
     double bytes = (double)node_count(buffer->node) * buffer->bytes;
-    *(buffer->node->per_example ? &t->work->bytes_each : &t->work->bytes) += bytes;
+    if (buffer->leaf)
+        t->work->bytes_each += bytes / LANES;
+    else
+        *(buffer->node->per_example ? &t->work->bytes_each : &t->work->bytes) += bytes;
 }
 
 static void touch_read(const Scalar *read, void *context) {
@@ -104,6 +107,14 @@ static void touch_kernel(Touch *t, const Kernel *kernel) {
         Node *node = i < kernel->reductions.len ? kernel->reductions.at[i]
                                                 : kernel->maps.at[i - kernel->reductions.len];
         sc_reads(node->body, touch_read, t);
+        if (kernel->makes_leaves)
+            touch(t, &t->written, map_get(&t->program->of_node_leaf, node));
+        else if (map_has(&t->program->stored, node))
+            touch(t, &t->written, plan_buffer(t->plan, t->program, node));
+    }
+    for (int i = 0; i < kernel->leaves.len; i++) {
+        const Node *node = kernel->leaves.at[i];
+        touch(t, &t->read, map_get(&t->program->of_node_leaf, node));
         if (map_has(&t->program->stored, node))
             touch(t, &t->written, plan_buffer(t->plan, t->program, node));
     }
@@ -183,7 +194,11 @@ static const char *kernel_name(Arena *arena, const Kernel *kernel) {
         if (!name) name = kernel->reductions.at[i]->name;
     for (int i = 0; i < kernel->maps.len; i++)
         if (!name) name = kernel->maps.at[i]->name;
-    const Node *first = kernel->reductions.len ? kernel->reductions.at[0] : kernel->maps.at[0];
+    for (int i = 0; i < kernel->leaves.len; i++)
+        if (!name) name = kernel->leaves.at[i]->name;
+    const Node *first = kernel->reductions.len ? kernel->reductions.at[0]
+                        : kernel->leaves.len   ? kernel->leaves.at[0]
+                                               : kernel->maps.at[0];
     const char *factors = product(arena, first);
     if (factors) return name ? arena_printf(arena, "%s: %s", name, factors) : factors;
     return name ? name : arena_printf(arena, "(%s)", made_from(arena, first));
@@ -201,6 +216,8 @@ void plan_work(const Plan *plan, ProgramPlan *program) {
                                              : kernel->maps.at[i - kernel->reductions.len]);
                 add(&kernel->work, &one);
             }
+            for (int i = 0; i < kernel->leaves.len; i++)
+                kernel->work.flops_each += (double)node_count(kernel->leaves.at[i]) / LANES;
             touches(plan, program, &kernel->work, &kernel, 1);
             phase->work.flops += kernel->work.flops;
             phase->work.flops_each += kernel->work.flops_each;
