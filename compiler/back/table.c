@@ -236,6 +236,12 @@ static void put_hypers(Emitter *e, Row *model) {
 /* The bytes of a file, to travel in the executable; diagnosed where it cannot be read. */
 static LLVMValueRef file_bytes(Emitter *e, const DataSource *source, int64_t *size) {
     const char *path = source->files[0];
+    if (source->bytes) {
+        *size = source->size;
+        LLVMValueRef made =
+            LLVMConstStringInContext(e->context, source->bytes, (unsigned)source->size, true);
+        return constant_global(e, made, "embedded");
+    }
     if (path[0] != '/') path = arena_printf(e->arena, "%s/%s", e->plan->unit->model_dir, path);
     FILE *file = fopen(path, "rb");
     *size = 0;

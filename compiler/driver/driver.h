@@ -73,6 +73,9 @@ bool file_check(const char *path);
 /* The whole file, NUL-terminated, or NULL where it cannot be read (diagnosed). */
 char *file_read(Arena *arena, const char *path, size_t *length);
 
+/* ---- generate.c: the examples that defs make, as the bytes of their sources */
+void sources_generate(Unit *unit);
+
 /* ---- verbs, a file each */
 int verb_build(Arena *arena, const Options *options);
 int verb_run(Arena *arena, const Options *options);

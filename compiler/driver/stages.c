@@ -100,6 +100,7 @@ static bool stage_elab(Work *work) {
     if (!work->unit || diag_errors() > 0) return false;
     if (work->unit->config.batch_all && !batch_count(work)) return false;
     graph_verify(work->unit, 0);
+    sources_generate(work->unit);
     if (work->elaborated) work->elaborated(work->unit);
     return true;
 }

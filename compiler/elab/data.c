@@ -86,16 +86,21 @@ static void take_column(Elab *e, DataSource *s, const Arg *a) {
     VEC_PUSH(e->arena, s->columns, c);
 }
 
-static int source_of(Elab *e, const Expr *x) {
+static int source_of(Elab *e, const Expr *x, Name set) {
     DataSource s = {.at = x->at};
     const char *format = x->kind == EXPR_CALL && x->base->kind == EXPR_NAME ? x->base->name : "";
     int files = 0, wanted = 2;
+    if (!strcmp(format, "generate")) {
+        if (!generate_source(e, x, set, &s)) return -1;
+        VEC_PUSH(e->arena, e->unit->sources, s);
+        return e->unit->sources.len - 1;
+    }
     if (!strcmp(format, "csv"))
         s.format = FORMAT_CSV, wanted = 1;
     else if (strcmp(format, "idx")) {
         if (fail(e, x->at, "E0522",
                  "a set comes from `idx(\"images\", \"labels\")` or `csv(\"file\", name = "
-                 "\"column\")`"))
+                 "\"column\")`, or a def makes it: `generate(200, def)`"))
             fail_help(
                 e,
                 "or it is taken from another: `validation = train when example.number >= 55000`");
@@ -152,7 +157,7 @@ static void set_from(Elab *e, const Stmt *key) {
     DataSet set = {.name = name, .source = -1, .taken_from = -1, .split = -1};
     if (x->kind == EXPR_WHEN) {
         if (x->a->kind == EXPR_CALL) { /* of a file: the rest is in no set */
-            set.source = source_of(e, x->a);
+            set.source = source_of(e, x->a, name);
             if (set.source < 0) return;
         } else {
             Name from = x->a->kind == EXPR_NAME ? x->a->name : NULL;
@@ -166,7 +171,7 @@ static void set_from(Elab *e, const Stmt *key) {
         set.split = split_program(e, name, x->b);
         if (set.split < 0) return;
     } else
-        set.source = source_of(e, x);
+        set.source = source_of(e, x, name);
     if (set.source >= 0) VEC_PUSH(e->arena, e->unit->sets, set);
 }
 

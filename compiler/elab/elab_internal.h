@@ -396,6 +396,8 @@ Value *train_value(Elab *e, const Stmt *stmt, Name label);
 Node *train_loss(Elab *e); /* per example, rank 0; NULL after an error */
 void train_metrics(Elab *e, Program *program);
 void train_epoch(Elab *e);
+/* ---- generate.c: false after an error */
+bool generate_source(Elab *e, const Expr *expr, Name set, DataSource *source);
 /* ---- probe.c, claim.c */
 void probe_results(Elab *e, Program *p, Node *y, bool gradients);
 /* What an expression of a test means beyond the language; NULL where it is nothing special. */

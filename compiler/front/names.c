@@ -70,6 +70,7 @@ static const struct {
     {"examples", SOFT},
     /* data and its files */
     {"example", SOFT},
+    {"generate", SOFT},
     {"csv", SOFT},
     {"idx", SOFT},
     {"npy", SOFT},

@@ -292,6 +292,10 @@ typedef struct DataSource {
     Name files[2];       /* idx: images, labels; csv: the file */
     VEC(Column) columns; /* csv: outputs and other named columns; the rest are the input */
     bool embed;          /* the file's bytes travel in the executable */
+    NodeList made;       /* of a set that a def makes: its values, in order of the columns */
+    int64_t count;       /* so many examples of it */
+    const char *bytes;   /* what it made, once that was evaluated; else NULL */
+    int64_t size;
     Span at;
 } DataSource;
 typedef struct DataSet { /* train, validation, test */
