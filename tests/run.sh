@@ -19,7 +19,7 @@ for word; do
     esac
 done
 
-BUILD=$ROOT/build
+BUILD=${GRADUS_BUILD:-$ROOT/build} # tests/coverage.sh has its own
 [ -z "$sanitize" ] || BUILD=$ROOT/build-sanitize
 log=$BUILD/log.txt
 mkdir -p "$BUILD" || exit 1

@@ -73,7 +73,7 @@ static void find_parts(Parts *parts, Map *seen, const Scalar *s) {
 
 static void trace_parts(Unit *unit, Node *node, Arena *scratch) {
     double count = (double)node_count(node) * (double)node_terms(node);
-    if (node_dims(node) > MAX_RANK || count > MOST_ELEMENTS) return;
+    if (node_dims(node) > MAX_RANK || count > (double)MOST_ELEMENTS) return;
     Parts parts = {.unit = unit, .of = node};
     Map seen;
     map_init(&parts.made, scratch);
