@@ -149,6 +149,8 @@ static void touches(const Plan *plan, const ProgramPlan *program, PlanWork *work
 typedef struct Naming {
     Arena *arena;
     const char *text;
+    Name first;
+    bool more; /* than two */
 } Naming;
 
 static void name_read(const Scalar *read, void *context) {
@@ -158,12 +160,16 @@ static void name_read(const Scalar *read, void *context) {
         sc_reads(read->node->body, name_read, n);
         return;
     }
-    if (!name || (n->text && strstr(n->text, name))) return;
-    n->text = n->text ? arena_printf(n->arena, "%s, %s", n->text, name) : name;
+    if (!name || name == n->first || n->more) return;
+    n->more = n->text != n->first;
+    n->text = n->more ? arena_printf(n->arena, "%s, ...", n->text)
+              : n->first ? arena_printf(n->arena, "%s, %s", n->first, name)
+                         : name;
+    if (!n->first) n->first = name;
 }
 
 static const char *made_from(Arena *arena, const Node *node) {
-    Naming naming = {arena, NULL};
+    Naming naming = {.arena = arena};
     if (node->kind == NODE_COMP) sc_reads(node->body, name_read, &naming);
     return naming.text ? naming.text : "constants";
 }

@@ -4,10 +4,12 @@
 Run it by tests/bench/run.sh. Needs Python alone; PyTorch where it is to be compared. Never part of CI: a time is a
 property of a machine and a minute. Wall time is the median of the rounds' medians, its spread their range. On a machine
 that is shared the least time of a step and the CPU time of all threads say more; the ratio of each is PyTorch / Gradus.
+GFLOP/s of one thread are by the shorter of wall and CPU time. The machine's peak is measured at the same number of threads.
 """
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -35,7 +37,11 @@ def fail(text):
 
 
 def build(compiler, net, executable):
+    """Processor seconds of compiling and linking a net."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([compiler, "build", "-O3", os.path.join(HERE, "nets", net + ".gr"), "-o", executable], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 class Gradus:
@@ -104,7 +110,7 @@ def cells_of(name, threads, ours, theirs, peak):
     target = NETS[name][1 + threads] if threads < 3 else None
     wall, cpu = middle(ours, "median_us"), middle(ours, "cpu_us")
     least = min(r["min_us"] for r in ours)
-    rate = ours[0]["flops"] / wall / 1e3
+    rate = ours[0]["flops"] / (min(wall, cpu) if threads == 1 else wall) / 1e3
     cells = [name, str(ours[0]["batch"]), str(threads), number(wall), f"{spread(ours):.0f}%", number(least), number(cpu),
              f"{rate:.0f}", f"{100 * rate / peak:.0f}%" if peak else "",
              f"{max(r['resident_kib'] for r in ours) / 1024:.0f}"]
@@ -156,8 +162,9 @@ def main():
         [options.python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
     if not peers and not options.alone:
         print("PyTorch is missing, Gradus is measured alone; to compare: sh tests/setup.sh bench")
+    compiled = []
     for file in dict.fromkeys(NETS[name][0] for name in nets):
-        build(options.gradus, file, os.path.join(options.work, file))
+        compiled.append(f"{file} {build(options.gradus, file, os.path.join(options.work, file)):.2f}")
     if os.getloadavg()[0] > 0.5:
         print(f"this machine is not quiet: a load of {os.getloadavg()[0]:.1f} before the first measurement")
     rows, notes = [OURS + THEIRS if peers else OURS], []
@@ -177,6 +184,7 @@ def main():
                 side.close()
             print("  ".join(rows[-1]), file=sys.stderr, flush=True)
     table(rows, options.markdown)
+    print(f"compiled in processor seconds: {', '.join(compiled)}")
     if peers:
         print(f"PyTorch {version}; order of memory: {'; '.join(notes)}")
 
