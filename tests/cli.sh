@@ -71,6 +71,14 @@ expect "doc: one def" 0 "def relu" "$gradus" doc relu
 expect "doc: a name misspelt" 1 "did you mean 'relu'" "$gradus" doc rleu
 expect "doc: the formula and the source" 0 "w' = w + v'" "$gradus" doc nesterov
 expect "doc: sections" 0 "Optimizers (stdlib/optimizer.gr)" "$gradus" doc
+mkdir -p "$here/tree/stdlib" && ln -s "$ROOT/tests" "$ROOT/examples" "$here/tree/"
+unsaid="\`$(echo nowhere | rev)\`" # in no file: neither here
+for row in 'no def:relu nothing_of_this_name' "no test:$unsaid" "no example:$unsaid" 'no name:'; do
+    printf '1 Losses | Something | %s\n' "${row#*:}" >"$here/tree/stdlib/techniques.txt"
+    (cd "$here/tree" && expect "doc --table: a technique with ${row%%:*}" 4 "has ${row%%:*}" "$gradus" doc --table)
+done
+printf '1 Losses | Something | relu\n2 More | Other | planned\n' >"$here/tree/stdlib/techniques.txt"
+(cd "$here/tree" && expect "doc --table: what is planned is let off" 0 "2 techniques, 1 of them planned" "$gradus" doc --table)
 expect "doc: the lecture's spelling" 1 "did you mean 'nesterov'" "$gradus" doc Nestorov
 expect "doc: and another one" 1 "did you mean 'adadelta'" "$gradus" doc Adadelata
 printf 'model m(x[2]) -> y[1] { x -> dense(1) -> LeakyReLU }\n' >"$here/spelt.gr"

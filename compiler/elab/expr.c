@@ -127,13 +127,15 @@ static Value *compare_things(Elab *e, const Expr *x, Value *a, Value *b) {
     return value_truth(e, same == (x->name[0] == '='), x->at);
 }
 
+/* What decides already is not asked further, but for what is known and can be set all the same. */
 static Value *eval_logic(Elab *e, const Expr *x, Op op) {
     Value *a = value_condition(e, eval(e, x->a), x->a->at);
+    double constant;
     if (a->kind != VAL_NUMBER) return a;
-    if (a->known && (a->num != 0) == (op == OP_OR)) return value_truth(e, op == OP_OR, x->at);
+    bool fixed = a->known && sc_is_const(a->s, &constant);
+    if (fixed && (a->num != 0) == (op == OP_OR)) return value_truth(e, op == OP_OR, x->at);
     Value *b = value_condition(e, eval(e, x->b), x->b->at);
-    double constant; /* what is known may be set all the same */
-    return sc_is_const(a->s, &constant) ? b : num_op(e, op, a, b, NULL, x->at);
+    return fixed ? b : num_op(e, op, a, b, NULL, x->at);
 }
 
 static Value *eval_binary(Elab *e, const Expr *x) {

@@ -367,6 +367,9 @@ Test(training, mean_over_masks) {
                  geometric);
     for (int i = 0; i < 20; i++)
         cr_expect(fabs(net[i] - geometric[i]) < 1e-12, "%.17g and %.17g", net[i], geometric[i]);
+    k = kit_def("mask_average(dense(4) -> softmax, 4) on [7]", "");
+    cr_expect_eq(k.unit->params.len, 2, "what predicts is not what is trained");
+    kit_free(&k);
 }
 
 Test(training, dropconnect_moments) {
