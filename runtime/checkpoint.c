@@ -265,6 +265,24 @@ static const GrLeaf *find_leaf(const GrModel *model, const char *name) {
     return NULL;
 }
 
+static bool has_part(const TensorFile *file, const char *name, size_t length) {
+    for (int i = 0; i < file->ntensors; i++)
+        if (!strncmp(file->tensors[i].name, name, length)) return true;
+    return false;
+}
+
+/* `ratio.dense1.W` is `dense1.W` in a file that has no `ratio.`: that of the part alone. */
+static const Tensor *find_taken(const TensorFile *file, const char *name) {
+    const Tensor *tensor = tensors_find(file, name);
+    const char *dot = strchr(name, '.');
+    while (!tensor && dot && !has_part(file, name, (size_t)(dot - name) + 1)) {
+        name = dot + 1;
+        tensor = tensors_find(file, name);
+        dot = strchr(name, '.');
+    }
+    return tensor;
+}
+
 bool checkpoint_take(Run *run, const char *path, const char *const *leaves, int count,
                      Fault *fault) {
     TensorFile file;
@@ -272,7 +290,7 @@ bool checkpoint_take(Run *run, const char *path, const char *const *leaves, int 
     bool ok = true;
     for (int i = 0; i < count && ok; i++) {
         const GrLeaf *leaf = find_leaf(run->model, leaves[i]);
-        const Tensor *tensor = tensors_find(&file, leaves[i]);
+        const Tensor *tensor = find_taken(&file, leaves[i]);
         if (!leaf) continue;
         if (!tensor)
             ok = fault_set(fault, GR_BAD_DATA,
@@ -284,7 +302,7 @@ bool checkpoint_take(Run *run, const char *path, const char *const *leaves, int 
     }
     for (int i = 0; i < count && ok; i++) {
         const GrLeaf *leaf = find_leaf(run->model, leaves[i]);
-        if (leaf) copy_leaf(leaf, tensors_find(&file, leaves[i]), run->mem);
+        if (leaf) copy_leaf(leaf, find_taken(&file, leaves[i]), run->mem);
     }
     tensors_free(&file);
     return ok;

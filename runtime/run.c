@@ -212,13 +212,18 @@ bool run_init(Run *run, Fault *fault) {
 
 /* ---- Evaluation */
 
+/* A number of each example, or one of parameters alone; not a part of a sum over the set. */
+static bool is_metric(const GrBuffer *result) {
+    return !result->rank && !strchr(result->name, ':');
+}
+
 static void take_sums(Run *run, const GrProgram *program, int64_t from, int64_t live,
                       void *context) {
     (void)from;
     double *sums = context;
     for (int r = 0; r < program->nresults; r++) {
         const GrBuffer *result = &program->results[r];
-        if (result->rank) continue; /* a loss of parameters alone is shared */
+        if (!is_metric(result)) continue;
         for (int64_t i = 0; i < live; i++)
             sums[r] += run_value(run, result, i, 0);
     }
@@ -234,7 +239,7 @@ bool evaluate(Run *run, const Set *set, Metrics *metrics, Fault *fault) {
     totals_clear(run);
     bool ok = run_over(run, program, set, NULL, take_sums, sums, fault);
     for (int r = 0; ok && r < program->nresults; r++)
-        if (!program->results[r].rank)
+        if (is_metric(&program->results[r]))
             metrics_put(metrics, set->name, program->results[r].name, sums[r] / (double)set->count);
     free(sums);
     return ok && totals_finish(run, set, metrics, fault);
