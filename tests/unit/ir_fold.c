@@ -56,6 +56,17 @@ Test(ir_fold, equal_things_are_one) {
                   sc_draw(g, DRAW_NORMAL, NULL, element, 7, false));
 }
 
+Test(ir_fold, nearly_identities) {
+    const Scalar *less = op2(OP_LT, x, y), *other = op1(OP_NEG, x);
+    cr_assert_neq(op1(OP_ABS, other), other);
+    cr_assert_eq(op1(OP_ABS, op1(OP_ABS, x)), op1(OP_ABS, x));
+    cr_assert_eq(op2(OP_DIV, x, k(-1)), other);
+    cr_assert_eq(op3(OP_SELECT, op3(OP_SELECT, less, k(1), k(0)), x, y),
+                 op3(OP_SELECT, less, x, y));
+    cr_assert_eq(op3(OP_SELECT, op3(OP_SELECT, less, k(0), k(1)), x, y),
+                 op3(OP_SELECT, less, y, x));
+}
+
 Test(ir_fold, identities) {
     cr_assert_eq(op2(OP_ADD, x, k(0)), x);
     cr_assert_eq(op2(OP_ADD, k(0), x), x);

@@ -161,6 +161,19 @@ Test(ops, flat_operands_have_no_derivative) {
     }
 }
 
+/* 1 / a by 1 / a is its square, which is there already; by 1 / b it is a quotient. */
+Test(ops, reciprocals_by_reciprocals) {
+    Setting s = {0};
+    setting_init(&s, OP_MUL);
+    const Scalar *one = sc_const(s.g, 1), *a[2];
+    for (int i = 0; i < 2; i++)
+        a[i] = sc_op(s.g, OP_DIV, one, s.arg[i], NULL);
+    cr_assert_eq(derivative_times(s.g, a[0], a[0]), sc_op(s.g, OP_MUL, a[0], a[0], NULL));
+    cr_assert_eq(derivative_times(s.g, a[0], a[1]), sc_op(s.g, OP_DIV, a[0], s.arg[1], NULL));
+    eval_free(s.eval);
+    arena_free(s.arena);
+}
+
 static double value_at(const Setting *s, Op op, int sample, int operand, double shift) {
     double v[3] = {0};
     for (int i = 0; i < op_info[op].arity; i++)

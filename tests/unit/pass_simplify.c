@@ -47,6 +47,29 @@ Test(simplify, factors_leave_sums) {
     cr_assert_eq(eval_node(kit_eval(k), z)[1], 0);
 }
 
+/* Under any other condition than "the example is there" a factor stays: 0 may stand for infinity. */
+Test(simplify, factors_stay_under_conditions) {
+    Kit kit = kit_new(1), *k = &kit;
+    Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(3));
+    Node *a = kit_leaf(k, NODE_PARAM, "a", SHAPE(3));
+    const Scalar *here = READ(x, D(0)), *term = OP2(MUL, READ(a, D(0)), here);
+    const Scalar *body = SELECT(OP2(NE, here, N(0)), term, N(0));
+    Node *y = after(k, "simplify", comp_batch(k, RED_SUM, 1, body, SHAPE(3)));
+    cr_assert_eq(y->reduce, RED_SUM);
+}
+
+/* A draw is numbered by the elements of the node that it stands in. */
+Test(simplify, draws_stay_where_they_stand) {
+    Kit kit = kit_new(1), *k = &kit;
+    Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(3, 4));
+    Node *a = kit_leaf(k, NODE_PARAM, "a", SHAPE(3));
+    const Ix *element = node_element(k->g, SHAPE(3, 4));
+    const Scalar *draw = sc_draw(k->g, DRAW_NORMAL, NULL, element, 7, true);
+    const Scalar *body = OP2(MUL, READ(x, D(0), D(1)), OP2(ADD, READ(a, D(0)), draw));
+    Node *y = after(k, "simplify", comp(k, RED_NONE, 2, body, SHAPE(3, 4)));
+    cr_assert(y->body->draws);
+}
+
 Test(simplify, sums_over_what_is_not_used_are_counts) {
     Kit kit = kit_new(2), *k = &kit;
     Node *x = kit_leaf(k, NODE_PARAM, "x", SHAPE(3, 4));

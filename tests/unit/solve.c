@@ -90,8 +90,10 @@ static int64_t check_solution(Graph *g, const Box *reader, const Box *x, const I
                       (long long)place, found[p * size + place]);
     } while (step(position, reader->n, reader->extent));
     free(found);
-    for (int i = 0; i < way.nred; i++)
+    for (int i = 0; i < way.nred; i++) {
+        cr_assert_gt(way.extent[x->n + i], 1, "map %d: a dimension of one position is left", seed);
         left *= way.extent[x->n + i];
+    }
     return left;
 }
 
@@ -112,7 +114,8 @@ static const Ix *random_form(Graph *g, const Box *reader) {
     if (kind == 1) ix = ix_mod(g, ix, by, pick(2) ? reader->extent : NULL);
     if (kind == 2) { /* one of them with something beside it */
         ix = ix_div(g, ix, by, NULL);
-        ix = ix_add(g, ix_scale(g, ix, pick(2) ? 1 : -1), times(g, pick(reader->n), 1 + pick(2)));
+        int64_t m = 1 + (pick(3) == 0);
+        ix = ix_add(g, ix_scale(g, ix, pick(2) ? m : -m), times(g, pick(reader->n), 1 + pick(2)));
     }
     if (kind == 3) { /* all dimensions as digits */
         ix = ix_const(g, 0);
@@ -160,6 +163,7 @@ Test(solve, least_is_left_to_sum_over) {
         {{5, 3, 1}, {-1, 1, 0}, 0, 0, 3, 3}, {{2, 3, 4}, {12, 4, 1}, 0, 0, 24, 1},
         {{6, 1, 1}, {1, 0, 0}, 2, 0, 3, 2},  {{6, 1, 1}, {1, 0, 0}, 0, 3, 3, 2},
         {{4, 5, 1}, {3, 2, 0}, 0, 0, 18, 2}, {{6, 1, 1}, {4, 0, 0}, 0, 0, 21, 1},
+        {{3, 5, 1}, {1, 5, 0}, 4, 0, 6, 15},
     };
     for (int i = 0; i < LENGTH(rows); i++) {
         Arena *arena = arena_new();
