@@ -96,6 +96,10 @@ expect "test: an example's compiled code is that of the interpreter" 0 "1 passed
 printf 'void gr_call_eigh(double *v, double *e, const double *m, long n);\nvoid gr_call_eigh(double *v, double *e, const double *m, long n) {\n    for (long i = 0; i < n * n; i++) e[i] = m[i], v[i / n] = m[i / n];\n}\n' >"$here/other.c"
 (cd "$here" && cc -c -fPIC other.c && ar rcs other.a other.o) >"$own/log" 2>&1
 expect "test: compiled code that differs" 4 "# compiled: fit" env GRADUS_RUNTIME="$here/other.a" "$gradus" test "$here/example.gr"
+sed 's/^## .*//' "$here/example.gr" >"$here/claim.gr"
+echo 'test "t" { expect abs(f(x[3])) >= 0 }' >>"$here/claim.gr"
+expect "test: a claim is one of compiled code too" 0 "1 passed, 0 failed" "$gradus" test "$here/claim.gr"
+expect "test: a claim's compiled code that differs" 4 "# compiled: fit" env GRADUS_RUNTIME="$here/other.a" "$gradus" test "$here/claim.gr"
 expect "test: an example that cannot be compiled" 4 "cannot be compiled" env CC=false "$gradus" test "$here/example.gr"
 expect "test: at another level" 0 "1 passed, 0 failed" "$gradus" test -O2 "$here/example.gr"
 printf 'case sigmoid on [1]\nexamples 1\nleaf x 1 1\nleaf weight 1 1\nstep 1 y 1 0.7310585788\n' >"$here/off.txt"

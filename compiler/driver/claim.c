@@ -2,6 +2,7 @@
  * `expect EXPR` and `check gradients`: claims of a test, evaluated by the float64 interpreter.
  * Needs elab's claims, eval, sampled leaves and what a session knows. Trains nothing. */
 #include "test.h"
+#include "equal.h"
 #include "sample.h"
 #include <math.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static const Known *known_find(const Test *test, const char *name) {
 }
 
 /* What a leaf is: as trained, where the test trained its model; else as the first step finds it. */
-static void leaf_set(const Test *test, Eval *eval, Eval *start, const Unit *unit, Sample *one) {
+static void leaf_set(const Test *test, Eval *start, const Unit *unit, Sample *one) {
     static const struct {
         const char *name;
         double value;
@@ -80,10 +81,11 @@ static void leaf_set(const Test *test, Eval *eval, Eval *start, const Unit *unit
     Node *leaf = one->leaf;
     const Unit *trained = test->unit;
     const char *name = leaf->name;
-    size_t length = trained ? strlen(trained->model) : 0;
+    size_t length = trained ? strlen(trained->model) : 0,
+           size = sizeof(double) * (size_t)one->count;
     if (leaf->kind == NODE_HYPER) {
         for (int i = 0; i < LENGTH(first); i++)
-            if (!strcmp(name, first[i].name)) eval_set(eval, leaf, &first[i].value);
+            if (!strcmp(name, first[i].name)) *one->values = first[i].value;
         return;
     }
     if (leaf->kind != NODE_INPUT && trained && !strncmp(name, trained->model, length) &&
@@ -93,13 +95,13 @@ static void leaf_set(const Test *test, Eval *eval, Eval *start, const Unit *unit
         name = "";
     const Known *known = leaf->per_example ? NULL : known_find(test, name);
     if (known) {
-        eval_set(eval, leaf, known->values);
+        memcpy(one->values, known->values, size);
         return;
     }
     const Program *init = unit_program(unit, "init");
     for (int i = 0; init && i < init->results.len; i++)
         if (init->results.at[i].target == leaf && leaf->kind != NODE_FITTED)
-            eval_set(eval, leaf, eval_node(start, init->results.at[i].node));
+            memcpy(one->values, eval_node(start, init->results.at[i].node), size);
 }
 
 static Node *result_node(const Program *program, const char *name) {
@@ -109,15 +111,14 @@ static Node *result_node(const Program *program, const char *name) {
     return NULL;
 }
 
-static void numbers_set(Eval *eval, Samples *samples, const Program *program) {
+static void numbers_set(Eval *start, Samples *samples, const Program *program) {
     for (int i = 0; i < program->results.len; i++) {
         const Result *r = &program->results.at[i];
         if (!r->name || strncmp(r->name, "at:", 3)) continue;
-        double value = eval_node(eval, r->node)[0];
         for (int k = 0; k < samples->list.len; k++)
             if (samples->list.at[k].leaf->kind == NODE_HYPER &&
                 !strcmp(samples->list.at[k].leaf->name, r->name + 3))
-                eval_set(eval, samples->list.at[k].leaf, &value);
+                *samples->list.at[k].values = eval_node(start, r->node)[0];
     }
 }
 
@@ -157,6 +158,35 @@ static bool sides_hold(Test *test, const Expr *x, Eval *eval, Node *left, Node *
     return false;
 }
 
+static void say_compiled(const char *line, void *context) {
+    test_say(context, "compiled: %s", line);
+}
+
+/* Compiled code gives what the interpreter gives: the claim is one of both. What a training came to
+ * was compiled code's before. */
+static bool compiled_same(Test *test, Unit *unit, Samples *samples, Eval *eval) {
+    Native native;
+    BackOptions how;
+    if (test->session.out) return true;
+    if (!options_back(test->options, test->arena, EMIT_LIB, &how)) return false;
+    how.float_bytes = 8;
+    if (!test->options->level) how.level = 0; /* the bits are those of every level */
+    if (!native_open(&native, test->arena, unit, &how)) {
+        test_say(test, "it cannot be compiled");
+        return false;
+    }
+    Equal equal = {.arena = test->arena,
+                   .unit = unit,
+                   .samples = samples,
+                   .eval = eval,
+                   .native = &native,
+                   .say = say_compiled,
+                   .context = test};
+    bool same = equal_check(&equal) == 0;
+    native_close(&native);
+    return same;
+}
+
 /* A metric that nothing has measured yet is but a def. */
 static bool asks_metric(const Test *test, const Expr *x) {
     if (!x) return false;
@@ -190,10 +220,13 @@ static bool holds(Test *test, const Stmt *stmt, const Expr *x) {
     enum { EXAMPLES = 3 };
     const Program *program = unit_program(unit, "eval");
     Samples *samples = samples_make(test->arena, unit, EXAMPLES, 1);
-    Eval *start = samples_eval(test->arena, samples), *eval = samples_eval(test->arena, samples);
+    Eval *start = samples_eval(test->arena, samples);
     for (int i = 0; i < samples->list.len; i++)
-        leaf_set(test, eval, start, unit, &samples->list.at[i]);
-    numbers_set(eval, samples, program);
+        leaf_set(test, start, unit, &samples->list.at[i]);
+    numbers_set(start, samples, program);
+    samples->step = 1;
+    Eval *eval = samples_eval(test->arena, samples);
+    if (!compiled_same(test, unit, samples, eval)) return false;
     Node *left = result_node(program, "left"), *right = result_node(program, "right"),
          *within = result_node(program, "within"), *truth = result_node(program, "holds");
     if (left && right)

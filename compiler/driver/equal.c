@@ -28,6 +28,16 @@ static const Sample *sample_named(const Equal *e, const char *name, bool input) 
 }
 
 /* False where compiled code wants what the graph has not. */
+/* As the interpreter has it; the step that draws see, too, where no formula reads it. */
+static double hyper_value(const Equal *e, const char *name) {
+    for (int i = 0; i < e->samples->list.len; i++) {
+        const Sample *s = &e->samples->list.at[i];
+        if (s->leaf->kind == NODE_HYPER && !strcmp(s->leaf->name, name)) return s->values[0];
+    }
+    return strcmp(name, "step") ? sample_hyper(name_of(name), e->samples->examples)
+                                : e->samples->step;
+}
+
 static bool state_fill(const Equal *e, const GrProgram *program) {
     const GrModel *m = e->native->model;
     int64_t examples = e->samples->examples,
@@ -41,7 +51,7 @@ static bool state_fill(const Equal *e, const GrProgram *program) {
             native_put(e->native, buffer->offset, k, buffer->bytes, s ? s->values[k] : 0);
     }
     for (int i = 0; i < m->nhypers; i++)
-        native_put(e->native, m->hypers[i].offset, 0, 8, sample_hyper(m->hypers[i].name, examples));
+        native_put(e->native, m->hypers[i].offset, 0, 8, hyper_value(e, m->hypers[i].name));
     if (m->seed_offset >= 0) memcpy(e->native->mem + m->seed_offset, &e->samples->seed, 8);
     for (int i = 0; i < program->ninputs; i++) {
         const Sample *s = sample_named(e, program->inputs[i].name, true);
