@@ -83,6 +83,10 @@ expect "doc: the lecture's spelling" 1 "did you mean 'nesterov'" "$gradus" doc N
 expect "doc: and another one" 1 "did you mean 'adadelta'" "$gradus" doc Adadelata
 printf 'model m(x[2]) -> y[1] { x -> dense(1) -> LeakyReLU }\n' >"$here/spelt.gr"
 expect "check: another library's spelling" 1 'did you mean `leaky_relu`' "$gradus" check "$here/spelt.gr"
+for said in Nestorov:nesterov Adadelata:adadelta; do
+    printf 'data d { train = csv("a.csv", y = "y") }\nmodel m(x[2]) -> y: class[2] { x -> dense(2) }\ntrain m on d { loss = cross_entropy; optimizer = %s(lr = 0.1) }\n' "${said%:*}" >"$here/spelt.gr"
+    expect "check: the lecture's ${said%:*}" 1 "did you mean \`${said#*:}\`" "$gradus" check "$here/spelt.gr"
+done
 printf 'def f(x, a = 0.01) = if x > 0 then a * x else x\nmodel m(x[2]) -> y[1] { x -> dense(1) -> f }\n' >"$here/slide.gr"
 expect "check: branches exchanged" 0 "W0401" "$gradus" check "$here/slide.gr"
 printf '## Example: f at [1, -1] gives [2, -2]\ndef f(x) = 3 * x\n' >"$here/example.gr"
