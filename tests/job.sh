@@ -190,6 +190,14 @@ second() {
         [ "$kind" = "${row#*:}" ]
         verdict $? "second: the kind of ${row%:*} is ${kind:-?}" "$own/log"
     done
+    "$gradus" build examples/lecture/10-regularization/committee.gr -o "$own/model" >"$own/log" 2>&1 &&
+        $limit "$own/model" train --epochs=2 --out="$own" -q >"$own/log" 2>&1
+    cd "$own" || exit 1
+    ./model predict --only=first --set-name=test --out=. --weights=first.safetensors,second.safetensors,third.safetensors >vote
+    ./model predict --only=by_probability --set-name=test --out=. >committee
+    paste -d, vote committee | awk -F, 'NR > 1 {for (i = 3; i < 13; i++) {d = $i - $(i + 12); if (d > 1e-5 || d < -1e-5) bad++}} END {exit NR != 1398 || bad}'
+    verdict $? "second: members loaded into one model vote as weights files do" log
+    cd "$ROOT" || exit 1
     for row in valley_gauss_newton:12 valley_marquardt:17; do
         states examples/lecture/09-optimizers/curvature.gr ${row%:*}
         taken=$(sed -n 's/.*updates = //p' "$own/log")
