@@ -4,6 +4,7 @@
 #include "run.h"
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -324,6 +325,7 @@ static int run_verb(const GrModel *model, int verb, int argc, char **argv, bool 
 int cli_main(int argc, char **argv, const GrModel *model) {
     Fault fault;
     int verb = -1;
+    signal(SIGXFSZ, SIG_IGN); /* a limit of size is a fault like a full disk */
     if (model->abi != GR_ABI) {
         fprintf(stderr, "error: compiled for runtime interface %d, linked with %d: build again\n",
                 model->abi, GR_ABI);

@@ -37,9 +37,8 @@ typedef struct Follow {
 static bool read_more(Follow *f) {
     if (f->ended || caught) return false;
     if (f->room - f->used < 4096) {
-        char *more = realloc(f->buffer, f->room = f->room * 2 + 8192);
-        if (!more) abort();
-        f->buffer = more;
+        f->room = f->room * 2 + 8192;
+        f->buffer = io_more(f->buffer, f->room);
     }
     ssize_t got = read(STDIN_FILENO, f->buffer + f->used, f->room - f->used);
     if (got < 0 && errno == EINTR) return !caught;

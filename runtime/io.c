@@ -16,7 +16,7 @@
 #include <zlib.h>
 #endif
 
-enum { BUFFER = 1 << 20 };
+enum { BUFFER = ROOM(1 << 20, 100) };
 
 bool fault_set(Fault *fault, int code, const char *format, ...) {
     va_list list;
@@ -27,12 +27,23 @@ bool fault_set(Fault *fault, int code, const char *format, ...) {
     return false;
 }
 
+static _Noreturn void no_memory(size_t count, size_t size) {
+    fprintf(stderr,
+            "error: out of memory for %zu x %zu bytes: end other programs, or allow more (see "
+            "`ulimit -v`)\n",
+            count, size);
+    exit(GR_FAILED);
+}
+
 void *io_alloc(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size ? size : 1);
-    if (!memory) {
-        fprintf(stderr, "error: out of memory for %zu x %zu bytes\n", count, size);
-        exit(GR_FAILED);
-    }
+    if (!memory) no_memory(count, size);
+    return memory;
+}
+
+void *io_more(void *old, size_t size) {
+    void *memory = realloc(old, size);
+    if (!memory) no_memory(1, size);
     return memory;
 }
 
@@ -41,8 +52,7 @@ char *io_format(const char *format, ...) {
     char *text = NULL;
     va_start(list, format);
     if (vasprintf(&text, format, list) < 0) {
-        fprintf(stderr, "error: out of memory for a message\n");
-        exit(GR_FAILED);
+        no_memory(1, strlen(format));
     }
     va_end(list);
     return text;
@@ -89,7 +99,7 @@ bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *
         close(fd);
         return fault_set(fault, GR_BAD_DATA, "%s: cannot be read: %s", path, advice(EISDIR));
     }
-    size_t room = status.st_size > 0 ? (size_t)status.st_size + 1 : 65536, used = 0;
+    size_t room = status.st_size > 0 ? (size_t)status.st_size + 1 : ROOM(65536, 2), used = 0;
     unsigned char *buffer = io_alloc(room, 1);
     for (;;) {
         if (used + 1 >= room && !(buffer = realloc(buffer, room *= 2))) {
@@ -137,7 +147,7 @@ bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fau
     z_stream stream = {0};
     if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
         return fault_set(fault, GR_FAILED, "%s: zlib cannot start", name);
-    size_t room = *size * 4 + 65536, used = 0, taken = 0;
+    size_t room = ROOM(*size * 4 + 65536, 2), used = 0, taken = 0;
     unsigned char *out = io_alloc(room, 1);
     const char *wrong = NULL;
     for (;;) {
@@ -203,13 +213,35 @@ bool io_check_folder(const char *path, Fault *fault) {
     return true;
 }
 
+/* What is being written when the process ends, for want of memory say, is taken away. */
+static char *unfinished[4];
+enum { UNFINISHED = sizeof unfinished / sizeof *unfinished };
+
+static void remove_unfinished(void) {
+    for (int i = 0; i < UNFINISHED; i++)
+        if (unfinished[i]) unlink(unfinished[i]);
+}
+
+static void note_unfinished(char *from, char *to) {
+    static bool asked;
+    if (!asked) asked = !atexit(remove_unfinished);
+    for (int i = 0; i < UNFINISHED; i++)
+        if (unfinished[i] == from) {
+            unfinished[i] = to;
+            return;
+        }
+}
+
 bool writer_open(Writer *writer, const char *path, Fault *fault) {
     writer->path = io_format("%s", path);
     writer->temporary = io_format("%s.%ld.tmp", path, (long)getpid());
     writer->buffer = io_alloc(BUFFER, 1);
     writer->used = 0;
     writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (writer->fd >= 0) return true;
+    if (writer->fd >= 0) {
+        note_unfinished(NULL, writer->temporary);
+        return true;
+    }
     fault_set(fault, GR_FAILED, "%s: cannot be written: %s", path, advice(errno));
     writer_abandon(writer);
     return false;
@@ -220,6 +252,7 @@ void writer_abandon(Writer *writer) {
         close(writer->fd);
         unlink(writer->temporary);
     }
+    if (writer->temporary) note_unfinished(writer->temporary, NULL);
     free(writer->path);
     free(writer->temporary);
     free(writer->buffer);

@@ -23,6 +23,13 @@ bool fault_set(Fault *fault, int code, const char *format, ...)
 
 /* Zeroed memory; ends the process with a message where there is none left. */
 void *io_alloc(size_t count, size_t size);
+void *io_more(void *old, size_t size); /* realloc, which ends the process likewise */
+/* The room that something which grows begins with: see ROOM in the compiler's base.h. */
+#ifdef GRADUS_SMALL
+#define ROOM(usual, small) (small)
+#else
+#define ROOM(usual, small) (usual)
+#endif
 char *io_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool io_exists(const char *path);
 double io_now(void); /* seconds on a clock that only goes forward */

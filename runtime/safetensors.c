@@ -21,13 +21,8 @@ int64_t tensor_bytes(const Tensor *tensor) {
 
 void tensors_add(TensorFile *file, Tensor tensor) {
     size_t size = sizeof tensor * (size_t)(file->ntensors + 1);
-    Tensor *tensors = realloc(file->tensors, size);
-    if (!tensors) {
-        fprintf(stderr, "error: out of memory for the list of tensors\n");
-        exit(GR_FAILED);
-    }
-    file->tensors = tensors;
-    tensors[file->ntensors++] = tensor;
+    file->tensors = io_more(file->tensors, size);
+    file->tensors[file->ntensors++] = tensor;
 }
 
 static void note(TensorFile *file, const char *name, char *value) {
@@ -234,7 +229,12 @@ bool tensors_write(const char *path, const TensorFile *file, Fault *fault) {
     header_text(out, file, order);
     while (ftell(out) % 8)
         fputc(' ', out);
-    fclose(out);
+    bool bad = ferror(out) != 0;
+    if (fclose(out) || bad || !text) {
+        free(text);
+        free(order);
+        return fault_set(fault, GR_FAILED, "%s: out of memory while writing", path);
+    }
     uint64_t length = size;
     Writer writer;
     bool ok = writer_open(&writer, path, fault);

@@ -15,9 +15,7 @@ static bool is_total(const GrBuffer *result) {
 static double *total_of(Run *run, const GrBuffer *buffer) {
     for (int i = 0; i < run->ntotals; i++)
         if (!strcmp(run->totals[i].name, buffer->name)) return run->totals[i].values;
-    Table *more = realloc(run->totals, sizeof *more * (size_t)(run->ntotals + 1));
-    if (!more) abort();
-    run->totals = more;
+    run->totals = io_more(run->totals, sizeof *run->totals * (size_t)(run->ntotals + 1));
     double *values = io_alloc((size_t)buffer->count, sizeof *values);
     run->totals[run->ntotals++] = (Table){.name = buffer->name, .values = values};
     return values;
@@ -79,9 +77,7 @@ static void keep_table(Run *run, const char *set, const GrBuffer *result) {
         if (!strcmp(run->tables[i].set, set) && !strcmp(run->tables[i].name, result->name))
             table = &run->tables[i];
     if (!table) {
-        Table *more = realloc(run->tables, sizeof *more * (size_t)(run->ntables + 1));
-        if (!more) abort();
-        run->tables = more;
+        run->tables = io_more(run->tables, sizeof *run->tables * (size_t)(run->ntables + 1));
         table = &run->tables[run->ntables++];
         *table = (Table){.set = set, .name = result->name, .shape = result};
         table->values = io_alloc((size_t)result->count, sizeof *table->values);

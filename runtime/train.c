@@ -130,10 +130,13 @@ static bool start_weights(Training *t) {
 
 bool training_save(Training *t, const char *mem, const Progress *progress, bool best) {
     t->saved = io_now();
-    if (!checkpoint_write_last(t->run, progress, mem, t->fault)) return false;
+    /* The best first: what ends between the two goes on from an older `last` to the same best. */
+    bool ok = true;
     if (t->progress.has_best)
-        return checkpoint_write_best(t->run, &t->progress, t->progress.best, t->fault);
-    return !best || checkpoint_write_best(t->run, progress, mem, t->fault);
+        ok = checkpoint_write_best(t->run, &t->progress, t->progress.best, t->fault);
+    else if (best)
+        ok = checkpoint_write_best(t->run, progress, mem, t->fault);
+    return ok && checkpoint_write_last(t->run, progress, mem, t->fault);
 }
 
 /* A checkpoint that cannot be written now is no reason to lose what is still in memory. */
@@ -442,6 +445,12 @@ static int run_training(Training *t) {
     bar_start(&t->bar, run->options, progress->step);
     bool done = progress->step >= progress->total;
     Ending ending = train(t);
+    /* A training that ended in an epoch may have been killed before its best weights were there. */
+    if (done && progress->position) {
+        done = false;
+        if (!evaluate_sets(t)) return t->fault->code;
+        choose_best(t);
+    }
     if (ending == FAILED || (!done && !finish(t, ending))) return t->fault->code;
     if (!done) tell_end(t, ending);
     log_stop(&t->log, progress, ending_names[ending]);

@@ -346,6 +346,23 @@ END
 cli() { . "$ROOT/tests/cli.sh"; }
 life() { . "$ROOT/tests/life.sh"; }
 nan() { . "$ROOT/tests/nan.sh"; }
+# A build of its own: capacities are shrunk in it. More by hand: sh tests/fault/sweep.sh 1
+fault() {
+    if ! { cmake -S . -B build-fault -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADUS_FAULT=ON -DGRADUS_TESTS=OFF &&
+        cmake --build build-fault -j 2; } >"$own/log" 2>&1; then
+        fail "fault: builds" "$own/log"
+        return
+    fi
+    sh tests/fault/sweep.sh 1000 >"$own/log" 2>&1
+    grep -E '^(not )?ok - ' "$own/log" >"$own/lines"
+    [ -s "$own/lines" ] || fail "fault: left no result" "$own/log"
+    while IFS= read -r line; do
+        case $line in
+        ok*) pass "${line#ok - }" ;;
+        *) fail "${line#not ok - }" "$own/log" ;;
+        esac
+    done <"$own/lines"
+}
 kill_test() {
     sh tests/kill.sh 12 >"$own/log" 2>&1
     verdict $? "$(grep -o 'kill: .*' "$own/log" | tail -n 1)" "$own/log"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize[=thread]] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts second parity examples check cli life promise drill planted bits target thread fuzz train llvm nan kill_test bench house
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise drill planted bits target thread fuzz train llvm nan kill_test bench house fault
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -60,6 +60,7 @@ jobs() {
     slow=$([ -n "$fast$sanitize" ] || echo 1)
     if [ -n "$slow" ]; then
         echo "drill all"
+        echo "fault 1000"
         echo "kill_test 12"
         for file in examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
         for file in tests/bits/*.gr; do echo "bits $file"; done

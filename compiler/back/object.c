@@ -33,6 +33,12 @@ const char *back_host_cpu(void) {
     return name;
 }
 
+static char *copy_of(const char *text) {
+    char *copy = strdup(text);
+    if (!copy) out_of_memory();
+    return copy;
+}
+
 typedef struct Target {
     LLVMTargetMachineRef machine, quick; /* quick: for code that runs once if ever */
     char *cpu, *features, *triple;
@@ -48,11 +54,11 @@ static bool target_open(Target *target, const BackOptions *options) {
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
     bool native = is_native(options);
-    target->triple = options->target ? strdup(options->target) : LLVMGetDefaultTargetTriple();
+    target->triple = options->target ? copy_of(options->target) : LLVMGetDefaultTargetTriple();
     target->cpu =
         native ? LLVMGetHostCPUName()
-               : strdup(options->cpu && strcmp(options->cpu, "native") ? options->cpu : "generic");
-    target->features = native ? LLVMGetHostCPUFeatures() : strdup("");
+               : copy_of(options->cpu && strcmp(options->cpu, "native") ? options->cpu : "generic");
+    target->features = native ? LLVMGetHostCPUFeatures() : copy_of("");
     LLVMTargetRef found;
     char *fault = NULL;
     if (LLVMGetTargetFromTriple(target->triple, &found, &fault)) {
@@ -182,14 +188,6 @@ static void report(const BackOptions *options, const char *stage, Clock *since) 
     if (options->time) clock_tell(since, stage);
 }
 
-static bool text_out(const char *text, const char *path) {
-    if (!path || strcmp(path, "-") == 0) return fputs(text, stdout) >= 0 && fflush(stdout) == 0;
-    FILE *file = fopen(path, "w");
-    bool ok = file && fputs(text, file) >= 0;
-    if (file) ok = fclose(file) == 0 && ok;
-    if (!ok) diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
-    return ok;
-}
 
 static bool run_command(char *const *argv) {
     pid_t child;
@@ -253,51 +251,80 @@ static bool module_calls(LLVMModuleRef module) {
     return false;
 }
 
-static bool emit_object(LLVMModuleRef module, LLVMTargetMachineRef machine, const char *path) {
-    char *fault = NULL;
-    char *name = strdup(path);
-    bool failed =
-        LLVMTargetMachineEmitToFile(machine, module, name, LLVMObjectFile, &fault);
-    free(name);
-    if (failed) {
-        diag_error((Span){0}, "E0703", "cannot write %s: %s", path, fault);
-        LLVMDisposeMessage(fault);
+/* Files on the way, taken away where the process ends in between. */
+static const char *unfinished[3];
+
+static void remove_unfinished(void) {
+    for (int i = 0; i < LENGTH(unfinished); i++) {
+        if (unfinished[i]) unlink(unfinished[i]);
+        unfinished[i] = NULL;
     }
-    return !failed;
+}
+
+static const char *temporary(Arena *arena, int number, const char *path, const char *suffix) {
+    static bool asked;
+    if (!asked) asked = !atexit(remove_unfinished);
+    return unfinished[number] = arena_printf(arena, "%s.%d%s", path, (int)getpid(), suffix);
+}
+
+static bool file_out(const char *path, const char *bytes, size_t size) {
+    FILE *file = fopen(path, "wb");
+    bool ok = file && fwrite(bytes, 1, size, file) == size;
+    if (file) ok = fclose(file) == 0 && ok;
+    if (!ok) diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
+    return ok;
+}
+
+static bool move_out(const char *from, const char *to) {
+    if (rename(from, to) == 0) return true;
+    diag_error((Span){0}, "E0703", "cannot write %s: %s", to, strerror(errno));
+    return false;
+}
+
+/* By way of memory: LLVM itself ends the process where a disk is full. */
+static bool emit_object(LLVMModuleRef module, LLVMTargetMachineRef machine, const char *path) {
+    LLVMMemoryBufferRef buffer = NULL;
+    char *fault = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, module, LLVMObjectFile, &fault, &buffer))
+        bug("machine code: %s", fault);
+    bool ok = file_out(path, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
+    LLVMDisposeMemoryBuffer(buffer);
+    return ok;
+}
+
+static bool text_out(Arena *arena, const char *text, const char *path) {
+    if (!path || strcmp(path, "-") == 0) return fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+    const char *made = temporary(arena, 0, path, ".tmp");
+    bool ok = file_out(made, text, strlen(text)) && move_out(made, path);
+    remove_unfinished();
+    return ok;
 }
 
 static bool write_binary(Arena *arena, LLVMModuleRef module, LLVMModuleRef trace,
                          const Target *target, const BackOptions *options) {
     const char *path = options->output;
-    const char *object = arena_printf(arena, "%s.%d.o", path, (int)getpid());
-    const char *second = arena_printf(arena, "%s.%d.trace.o", path, (int)getpid());
+    const char *object = temporary(arena, 0, path, ".o");
+    const char *second = temporary(arena, 1, path, ".trace.o");
     Clock clock = clock_start();
     bool ok = emit_object(module, target->machine, object) &&
               (options->emit != EMIT_EXE || emit_object(trace, target->quick, second));
     report(options, "machine code", &clock);
     if (ok && options->emit == EMIT_OBJ) {
-        if (rename(object, path) == 0) return true;
-        diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
-        ok = false;
+        ok = move_out(object, path);
     } else if (ok) {
-        const char *made = arena_printf(arena, "%s.%d.tmp", path, (int)getpid());
-        ok = link_output(arena, options, object, second, made, module_calls(module));
-        if (ok && rename(made, path)) {
-            diag_error((Span){0}, "E0703", "cannot write %s: %s", path, strerror(errno));
-            ok = false;
-        }
-        if (!ok) unlink(made);
+        const char *made = temporary(arena, 2, path, ".tmp");
+        ok = link_output(arena, options, object, second, made, module_calls(module)) &&
+             move_out(made, path);
         report(options, "link", &clock);
     }
-    unlink(object);
-    unlink(second);
+    remove_unfinished();
     return ok;
 }
 
-static bool write_text(LLVMModuleRef module, const Target *target, const BackOptions *options) {
+static bool write_text(Arena *arena, LLVMModuleRef module, const Target *target, const BackOptions *options) {
     if (options->emit == EMIT_LLVM) {
         char *text = LLVMPrintModuleToString(module);
-        bool ok = text_out(text, options->output);
+        bool ok = text_out(arena, text, options->output);
         LLVMDisposeMessage(text);
         return ok;
     }
@@ -306,7 +333,7 @@ static bool write_text(LLVMModuleRef module, const Target *target, const BackOpt
     if (LLVMTargetMachineEmitToMemoryBuffer(target->machine, module, LLVMAssemblyFile, &fault,
                                             &buffer))
         bug("assembly: %s", fault);
-    bool ok = text_out(LLVMGetBufferStart(buffer), options->output);
+    bool ok = text_out(arena, LLVMGetBufferStart(buffer), options->output);
     LLVMDisposeMemoryBuffer(buffer);
     return ok;
 }
@@ -362,7 +389,7 @@ bool back_build(Unit *unit, const BackOptions *options) {
     report(options, "LLVM passes", &clock);
     bool text = options->emit == EMIT_LLVM || options->emit == EMIT_ASM;
     if (ok)
-        ok = text ? write_text(module, &target, options)
+        ok = text ? write_text(arena, module, &target, options)
                   : write_binary(arena, module, trace, &target, options);
     LLVMDisposeModule(trace);
     LLVMDisposeModule(module);

@@ -249,7 +249,7 @@ static LLVMValueRef file_bytes(Emitter *e, const DataSource *source, int64_t *si
         diag_error(source->at, "E0601", "cannot read %s, whose data are to be embedded", path);
         return LLVMConstNull(e->ptr);
     }
-    size_t room = 1 << 16, have = 0;
+    size_t room = ROOM(1 << 16, 2), have = 0;
     char *bytes = malloc(room);
     while (bytes) {
         size_t got = fread(bytes + have, 1, room - have, file);
@@ -261,8 +261,14 @@ static LLVMValueRef file_bytes(Emitter *e, const DataSource *source, int64_t *si
             bytes = more;
         }
     }
+    bool whole = !ferror(file);
     fclose(file);
-    if (!bytes) bug("out of memory for %s", path);
+    if (!bytes) out_of_memory();
+    if (!whole) {
+        diag_error(source->at, "E0601", "cannot read %s, whose data are to be embedded", path);
+        free(bytes);
+        return LLVMConstNull(e->ptr);
+    }
     LLVMValueRef text = LLVMConstStringInContext(e->context, bytes, (unsigned)have, true);
     free(bytes);
     *size = (int64_t)have;

@@ -17,16 +17,12 @@ struct Arena {
     Block *blocks; /* the first is the one in use */
 };
 
-/* Small in debug builds, so that growth always runs there. */
-#ifdef NDEBUG
-enum { FIRST_BLOCK = 64 * 1024, FIRST_VECTOR = 8 };
-#else
-enum { FIRST_BLOCK = 256, FIRST_VECTOR = 1 };
-#endif
+enum { FIRST_BLOCK = ROOM(1024, 16), FIRST_VECTOR = ROOM(8, 1) };
 enum { ALIGNMENT = 16, LARGEST_STEP = 8 * 1024 * 1024 };
 
-static _Noreturn void out_of_memory(void) {
-    fputs("gradus: error: out of memory\n", stderr);
+_Noreturn void out_of_memory(void) {
+    fputs("gradus: error: out of memory: end other programs, or allow more (see `ulimit -v`)\n",
+          stderr);
     exit(1);
 }
 

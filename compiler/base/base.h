@@ -16,6 +16,15 @@ void arena_free(Arena *arena);
 void *arena_alloc(Arena *arena, size_t size);
 char *arena_copy(Arena *arena, const char *text, size_t length); /* adds a NUL */
 char *arena_printf(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says that there is no memory and what to do; for those few who need more than arenas. */
+_Noreturn void out_of_memory(void);
+/* The room that something which grows begins with: next to none in test builds (GRADUS_FAULT in CMake),
+ * so that growth always runs there. */
+#ifdef GRADUS_SMALL
+#define ROOM(usual, small) (small)
+#else
+#define ROOM(usual, small) (usual)
+#endif
 #define NEW(arena, T) ((T *)arena_alloc((arena), sizeof(T)))
 #define NEW_ARRAY(arena, T, n) ((T *)arena_alloc((arena), sizeof(T) * (size_t)(n)))
 

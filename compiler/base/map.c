@@ -39,7 +39,7 @@ bool map_has(const Map *map, const void *key) {
 /** Gives `key` this value; a key that is there keeps its place in the order. */
 void map_put(Map *map, const void *key, void *value) {
     if ((map->slots.len + 1) * 2 > map->table_size) {
-        map->table_size = map->table_size ? map->table_size * 2 : 8;
+        map->table_size = map->table_size ? map->table_size * 2 : ROOM(8, 2);
         map->table = NEW_ARRAY(map->arena, int, map->table_size);
         for (int i = 0; i < map->slots.len; i++)
             *find(map, map->slots.at[i].key) = i + 1;

@@ -32,7 +32,7 @@ static void grow(void) {
     Name *old = table.slots;
     size_t old_size = table.size;
     if (!table.arena) table.arena = arena_new();
-    table.size = old_size ? old_size * 2 : 64;
+    table.size = old_size ? old_size * 2 : ROOM(64, 2);
     table.slots = NEW_ARRAY(table.arena, Name, table.size);
     for (size_t i = 0; i < old_size; i++) {
         if (old[i]) *slot_of(old[i], strlen(old[i])) = old[i];
@@ -65,7 +65,7 @@ Name name_printf(const char *format, ...) {
     va_end(args);
     if (length < 0) bug("name_printf: a format that cannot be printed: %s", format);
     char *text = malloc((size_t)length + 1);
-    if (!text) bug("out of memory");
+    if (!text) out_of_memory();
     vsnprintf(text, (size_t)length + 1, format, again);
     va_end(again);
     Name name = name_intern(text, (size_t)length);

@@ -2,6 +2,7 @@
  * `gradus VERB FILE...`: the table of verbs and the way to them.
  * Needs options.c and one file per verb. Compiles nothing itself. */
 #include "driver.h"
+#include <signal.h>
 #include <string.h>
 
 const Verb verb_table[] = {
@@ -54,6 +55,7 @@ static bool names_file(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a limit of size is a fault like a full disk */
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
         !strcmp(argv[1], "help")) {
         const Verb *verb = argc > 2 ? verb_find(argv[2]) : NULL;

@@ -31,7 +31,7 @@ bool file_check(const char *path) {
 char *file_read(Arena *arena, const char *path, size_t *length) {
     if (!file_check(path)) return NULL;
     FILE *file = fopen(path, "rb");
-    size_t size = 0, room = 1 << 14;
+    size_t size = 0, room = ROOM(1 << 14, 2);
     char *text = file ? arena_alloc(arena, room + 1) : NULL;
     while (file) {
         size += fread(text + size, 1, room - size, file);

@@ -97,7 +97,7 @@ static bool comes_with_use(const Decl *decl) {
 static char *read_file(Arena *arena, const char *path, size_t *length) {
     FILE *file = fopen(path, "rb");
     if (!file) return NULL;
-    size_t room = 4096, used = 0;
+    size_t room = ROOM(4096, 2), used = 0;
     char *text = arena_alloc(arena, room);
     for (;;) {
         size_t got = fread(text + used, 1, room - used, file);

@@ -101,8 +101,7 @@ static bool read_names(Csv *csv, char ***names, int *count) {
         trim(csv);
         double number;
         numbers += number_parse(csv->text, csv->size, &number);
-        *names = realloc(*names, sizeof **names * (size_t)(*count + 1));
-        if (!*names) return fault_set(csv->fault, GR_FAILED, "%s: out of memory", csv->name);
+        *names = io_more(*names, sizeof **names * (size_t)(*count + 1));
         (*names)[(*count)++] = io_format("%.*s", (int)csv->size, csv->text);
     } while (!csv->last);
     if (numbers == *count)
@@ -144,10 +143,8 @@ static bool read_rows(Csv *csv, char **names, int columns, double **matrix, int6
                 if (!(csv->last && column == 0 && columns > 1)) /* then the row is too short */
                     return bad_field(csv, line, column + 1, names[column]);
             if (used == room) {
-                room = room ? room * 2 : 4096;
-                double *more = realloc(*matrix, room * sizeof *more);
-                if (!more) return fault_set(csv->fault, GR_FAILED, "%s: out of memory", csv->name);
-                *matrix = more;
+                room = room ? room * 2 : ROOM(4096, 1);
+                *matrix = io_more(*matrix, room * sizeof **matrix);
             }
             if (column < columns) (*matrix)[used++] = value;
             column++;

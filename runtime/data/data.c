@@ -22,12 +22,7 @@ uint64_t data_hash(uint64_t hash, const void *bytes, size_t size) {
 
 DataField *data_field(Data *data, FieldRole role, FieldKind kind) {
     size_t size = sizeof(DataField) * (size_t)(data->nfields + 1);
-    DataField *fields = realloc(data->fields, size);
-    if (!fields) {
-        fprintf(stderr, "error: out of memory for the columns of %s\n", data->file);
-        exit(GR_FAILED);
-    }
-    data->fields = fields;
+    data->fields = io_more(data->fields, size);
     data->fields[data->nfields] = (DataField){.role = role, .kind = kind};
     return &data->fields[data->nfields++];
 }
