@@ -183,18 +183,7 @@ Value *value_condition(Elab *e, Value *v, Span at) {
  * example or index, not once per element. */
 static bool costly(const Scalar *s) {
     if (s->kind != SC_OP) return false;
-    switch (s->op) {
-    case OP_POW:
-    case OP_EXP:
-    case OP_LOG:
-    case OP_SIN:
-    case OP_COS:
-    case OP_TANH:
-    case OP_ERF:
-        return true;
-    default:
-        break;
-    }
+    if (op_info[s->op].costly) return true;
     for (int i = 0; i < op_info[s->op].arity; i++)
         if (costly(s->arg[i])) return true;
     return false;

@@ -64,7 +64,7 @@ typedef enum Op {
 typedef struct OpInfo {
     const char *text;
     int arity;
-    bool truth;
+    bool truth, costly;
     double lo, hi;
     double (*value)(double a, double b, double c);
 } OpInfo;

@@ -14,9 +14,11 @@
 #undef OP
 
 #define TRUTH_R false
+#define TRUTH_F false
 #define TRUTH_B true
 const OpInfo op_info[OP_COUNT] = {
-#define OP(id, text, arity, result, lo, hi, ...) {text, arity, TRUTH_##result, lo, hi, value_##id},
+#define OP(id, text, arity, result, lo, hi, ...) \
+    {text, arity, TRUTH_##result, #result[0] == 'F', lo, hi, value_##id},
 #include "ops.def"
 #undef OP
 };

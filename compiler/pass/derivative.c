@@ -3,20 +3,10 @@
  * Needs ir.
  * Does not solve index maps (solve.c) or make nodes (gradient.c). */
 #include "derivative.h"
+#include "frozen.h"
 
 static const Scalar *op1(Graph *g, Op op, const Scalar *a) {
     return sc_op(g, op, a, NULL, NULL);
-}
-static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b) {
-    return sc_op(g, op, a, b, NULL);
-}
-
-static bool is_op(const Scalar *s, Op op) {
-    return s->kind == SC_OP && s->op == op;
-}
-static bool is_value(const Scalar *s, double value) {
-    double c;
-    return sc_is_const(s, &c) && c == value;
 }
 
 static const Scalar *negate(Graph *g, const Scalar *a) {

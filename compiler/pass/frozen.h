@@ -5,6 +5,17 @@
 #define GRADUS_FROZEN_H
 #include "ir.h"
 
+static inline const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b) {
+    return sc_op(g, op, a, b, NULL);
+}
+static inline bool is_op(const Scalar *s, Op op) {
+    return s->kind == SC_OP && s->op == op;
+}
+static inline bool is_value(const Scalar *s, double value) {
+    double c;
+    return sc_is_const(s, &c) && c == value;
+}
+
 void pass_gradient(Unit *unit);
 void pass_simplify(Unit *unit);
 void pass_contract(Unit *unit);

@@ -22,9 +22,6 @@ typedef struct Loss {
 } Loss;
 static Node *adjoint_of(Loss *loss, Node *x);
 
-static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b) {
-    return sc_op(g, op, a, b, NULL);
-}
 
 static const Scalar *choose(Graph *g, const Scalar *condition, const Scalar *a, const Scalar *b) {
     return sc_op(g, OP_SELECT, condition, a, b);
@@ -108,22 +105,8 @@ static const Scalar *seed_of(Loss *loss, Node *y) {
 /* Costly to compute again for each example: then the gradient reads the value instead. */
 static bool costly(const Scalar *s, bool per_example) {
     if (s->kind != SC_OP || s->per_example != per_example) return false;
-    switch (s->op) {
-    case OP_DIV:
-        if (s->arg[1]->reads && s->arg[1]->per_example == per_example) return true;
-        break;
-    case OP_SQRT:
-    case OP_POW:
-    case OP_EXP:
-    case OP_LOG:
-    case OP_SIN:
-    case OP_COS:
-    case OP_TANH:
-    case OP_ERF:
-        return true;
-    default:
-        break;
-    }
+    if (op_info[s->op].costly) return true;
+    if (s->op == OP_DIV && s->arg[1]->reads && s->arg[1]->per_example == per_example) return true;
     for (int i = 0; i < op_info[s->op].arity; i++)
         if (costly(s->arg[i], per_example)) return true;
     return false;

@@ -7,17 +7,6 @@
 #include "pass.h"
 #include <string.h>
 
-static const Scalar *op2(Graph *g, Op op, const Scalar *a, const Scalar *b) {
-    return sc_op(g, op, a, b, NULL);
-}
-
-static bool is_op(const Scalar *s, Op op) {
-    return s->kind == SC_OP && s->op == op;
-}
-static bool is_value(const Scalar *s, double value) {
-    double c;
-    return sc_is_const(s, &c) && c == value;
-}
 static uint32_t low_bits(int n) {
     return n >= 32 ? ~0u : ((uint32_t)1 << n) - 1;
 }
