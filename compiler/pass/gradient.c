@@ -36,6 +36,19 @@ static const Ix *reduced_element(Graph *g, const Node *y) {
     return ix_subst(g, node_element(g, y->nred, y->extent + y->rank), map, y->nred, y->extent);
 }
 
+/* The terms of a reduction as a node: what is compared with them later must be of the same bits, and
+ * an expression written again may be rounded otherwise where other things are known around it. */
+static const Scalar *terms_kept(Graph *g, const Node *y) {
+    if (node_dims(y) > MAX_RANK) return y->body;
+    CompSpec spec = node_spec(y);
+    spec.rank += spec.nred;
+    spec.nred = 0;
+    spec.reduce = RED_NONE;
+    spec.over_batch = false;
+    spec.name = NULL;
+    return sc_read_all(g, graph_comp(g, &spec));
+}
+
 /* max, min: the first position of the extreme, as argmax takes it, gets all. Over the examples,
  * where no position names one, equal values share. */
 static const Scalar *seed_extreme(Graph *g, Node *y, const Scalar *dy) {
@@ -46,7 +59,8 @@ static const Scalar *seed_extreme(Graph *g, Node *y, const Scalar *dy) {
         const Scalar *here = sc_index(g, reduced_element(g, y));
         return choose(g, op2(g, OP_EQ, first, here), dy, sc_const(g, 0));
     }
-    const Scalar *equal = op2(g, OP_EQ, y->body, sc_read_all(g, y));
+    spec.body = terms_kept(g, y);
+    const Scalar *equal = op2(g, OP_EQ, spec.body, sc_read_all(g, graph_comp(g, &spec)));
     spec.reduce = RED_SUM;
     spec.body = choose(g, equal, sc_const(g, 1), sc_const(g, 0));
     const Scalar *ties = sc_read_all(g, graph_comp(g, &spec));

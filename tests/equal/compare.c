@@ -40,7 +40,7 @@ static Unit *subject_load(Arena *arena, const char *subject) {
 static int check(Config *config) {
     Arena *arena = arena_new();
     Unit *unit = subject_load(arena, config->subject);
-    config->input_gradients = is_def(config->subject);
+    config->input_gradients = !ends_with(config->subject, ".gr");
     int faults = unit && !diag_errors() ? check_unit(arena, unit, config) : FAULT_REFUSED;
     diag_flush();
     printf("%s: %s\n", config->subject,
