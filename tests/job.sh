@@ -275,6 +275,18 @@ bench() {
     verdict $? "bench: $1" "$own/log"
 }
 
+# The tests of an example: what it learns in so many steps, its curve.
+tests() {
+    "$gradus" check "$1" >"$own/log" 2>&1
+    if grep -q 'not found beside the model' "$own/log"; then
+        echo "ok - tests: $1 # SKIP its data is not here"
+        count 0 0
+        return
+    fi
+    $limit "$gradus" test "$1" >"$own/log" 2>&1
+    verdict $? "tests: $1" "$own/log"
+}
+
 check() {
     $limit "$gradus" check "$1" >"$own/log" 2>&1
     verdict $? "checked: $1" "$own/log"

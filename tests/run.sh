@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs, builds and runs every test: sh tests/run.sh [--fast] [--sanitize[=thread]] [--update] [--only=KIND]
 # Needs Debian 12. The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
-# Kinds: unit golden errors data equal counts second parity examples check cli life promise drill planted bits target thread fuzz train llvm nan kill_test bench house fault
+# Kinds: unit golden errors data equal counts second parity examples check cli life promise drill planted tests bits target thread fuzz train llvm nan kill_test bench house fault
 # (tests/job.sh has one function each).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -65,6 +65,7 @@ jobs() {
         for file in examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr; do [ ! -f "$file" ] || echo "train $file"; done
         for file in tests/bits/*.gr; do echo "bits $file"; done
         echo "planted all"
+        grep -l '^test .*expect' examples/*/*.gr examples/lecture/*/*.gr | sed 's/^/tests /'
         [ -n "$sanitize" ] || for file in tests/bench/nets/*.gr; do echo "bench $file"; done
         [ -n "$sanitize" ] || for file in tests/bits/model.gr examples/digits/digits.gr; do echo "target $file"; done
     else
