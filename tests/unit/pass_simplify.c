@@ -47,7 +47,7 @@ Test(simplify, factors_leave_sums) {
     cr_assert_eq(eval_node(kit_eval(k), z)[1], 0);
 }
 
-/* Under any other condition than "the example is there" a factor stays: 0 may stand for infinity. */
+/* Under other conditions than "the example is there" a factor stays: it may be infinite. */
 Test(simplify, factors_stay_under_conditions) {
     Kit kit = kit_new(1), *k = &kit;
     Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(3));

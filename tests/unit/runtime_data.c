@@ -90,17 +90,20 @@ Test(runtime_idx, reads_plain_and_packed) {
     unlink("images");
     put_gz("images.gz", BYTES(IMAGES)); /* and found with .gz put on */
     idx_reads();
+    unlink("images.gz");
+    put_file("images", BYTES(IMAGES)); /* or taken off */
+    GrSource packed = idx;
+    packed.files[0] = "images.gz";
+    Data data;
+    Fault fault;
+    cr_assert(data_open(&packed, &here, &data, &fault), "%s", fault.text);
 }
 
 Test(runtime_idx, refuses_every_fault) {
     enter();
-    idx_fails(BYTES("\1\0\10\3"
-                    "\0\0\0\3"),
-              BYTES(LABELS), "no idx file");
+    idx_fails(BYTES("\1\0\10\3\0\0\0\3"), BYTES(LABELS), "no idx file");
     idx_fails(BYTES(""), BYTES(LABELS), "no idx file");
-    idx_fails(BYTES("\0\0\15\3"
-                    "\0\0\0\3"),
-              BYTES(LABELS), "type 0x0d");
+    idx_fails(BYTES("\0\0\15\3\0\0\0\3"), BYTES(LABELS), "type 0x0d");
     idx_fails(BYTES("\0\0\10\0"), BYTES(LABELS), "0 dimensions");
     idx_fails(BYTES("\0\0\10\11"), BYTES(LABELS), "9 dimensions");
     idx_fails(BYTES("\0\0\10\3"
@@ -115,6 +118,10 @@ Test(runtime_idx, refuses_every_fault) {
               BYTES(LABELS), "no examples");
     idx_fails(BYTES("\0\0\10\3\377\377\377\377\377\377\377\377\377\377\377\377"), BYTES(LABELS),
               "impossibly large");
+    /* sizes that are 0 modulo 2^64: of an example, of all */
+    idx_fails(BYTES("\0\0\10\4\0\0\0\1\200\0\0\0\200\0\0\0\0\0\0\4"), BYTES(LABELS),
+              "impossibly large");
+    idx_fails(BYTES("\0\0\10\3\0\0\0\4\200\0\0\0\200\0\0\0"), BYTES(LABELS), "impossibly large");
     idx_fails(BYTES(IMAGES),
               BYTES("\0\0\10\1"
                     "\0\0\0\2"
@@ -197,6 +204,14 @@ Test(runtime_csv, reads_rfc_4180) {
         cr_assert(data_value(input, 1, 0) == -30 && data_value(input, 1, 1) == 4);
         cr_assert(!strcmp(data.fields[1].bound, "kind") && data_value(&data.fields[1], 1, 0) == 1);
     }
+}
+
+Test(runtime_csv, a_byte_order_mark_is_no_name) {
+    Data data;
+    Fault fault;
+    enter();
+    cr_assert(csv_opens("\357\273\277class,a\n1,0.5\n", &data, &fault), "%s", fault.text);
+    cr_assert_str_eq(data.fields[0].column, "class");
 }
 
 Test(runtime_csv, quoted_names_hold_anything) {

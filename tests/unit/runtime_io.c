@@ -215,6 +215,32 @@ Test(runtime_json, reads_values) {
     json_free(&json);
 }
 
+/* The room for a string reaches beyond quotes that are escaped. */
+Test(runtime_json, long_strings_with_quotes) {
+    char text[4096] = "[\"\\\"";
+    Json json;
+    Fault fault;
+    memset(text + 4, 'x', 4000);
+    strcpy(text + 4004, "\", \"\\\\\"]");
+    cr_assert(json_read(text, strlen(text), &json, &fault), "%s", fault.text);
+    cr_assert_eq(strlen(json.items[0].text), 4001);
+    cr_assert_str_eq(json.items[1].text, "\\");
+    json_free(&json);
+}
+
+/* Thirty-two levels below the first, and no more. */
+Test(runtime_json, nests_to_a_depth) {
+    char text[256];
+    for (int deep = 30; deep <= 40; deep++) {
+        Json json;
+        Fault fault;
+        memset(text, '[', (size_t)deep);
+        memset(text + deep, ']', (size_t)deep);
+        cr_assert_eq(json_read(text, 2 * (size_t)deep, &json, &fault), deep <= 33, "%d", deep);
+        if (deep <= 33) json_free(&json);
+    }
+}
+
 Test(runtime_json, refuses_malformed) {
     static const char *const bad[] = {"",
                                       "{",
@@ -233,6 +259,11 @@ Test(runtime_json, refuses_malformed) {
                                       "\"\\u12\"",
                                       "\"\\ud800\"",
                                       "\"\\udc00\"",
+                                      "\"\\u1g00\"",
+                                      "\"\\ud83d\\u0041\"",
+                                      "\"\\ud83d\\ue000\"",
+                                      "\"abc\\\"",
+                                      "[\"a\\\", 1]",
                                       "\"\\u0000\"",
                                       "\"\t\"",
                                       "nul",
@@ -388,6 +419,12 @@ Test(runtime_safetensors, refuses_every_violation) {
          8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "range"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "entry"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}", 8, "entry"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4,
+         "entry"},
+        /* 2^62 elements of 4 bytes are 0 bytes modulo 2^64 */
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4503599627370496,1024],\"data_offsets\":[0,0]}}", 0,
+         "entry"},
         {"{\"a\":7}", 8, "entry"},
         {"{\"__metadata__\":{\"x\":1}," T1 "}", 8, "no string"},
         {"{\"__metadata__\":[]," T1 "}", 8, "no table"},
@@ -417,6 +454,7 @@ Test(runtime_safetensors, refuses_broken_lengths) {
         memcpy(bytes, &lengths[i], 8);
         put_file("w", bytes, sizeof bytes);
         cr_assert(!tensors_read("w", &file, &fault), "length %d", i);
+        if (i == 1) cr_assert(strstr(fault.text, "ends inside its header"), "%s", fault.text);
     }
     cr_assert(!tensors_read("none", &file, &fault));
 }
