@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 6, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 7, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -70,7 +70,17 @@ typedef struct GrProgram {
     int64_t number_offset;     /* uint32 example numbers, [block][16]; -1 where no draw needs them */
     int64_t presentation_offset; /* uint32, how often each was presented before; -1 likewise */
     double flops;              /* of one run with a full batch */
+    const struct GrGuard *guards; /* in test builds; else none */
+    int32_t nguards;
 } GrProgram;
+
+/* Bytes behind a buffer that nobody may write to: GR_GUARD of them, in mem or in each scratch. */
+enum { GR_GUARD = 64 };
+typedef struct GrGuard {
+    const char *name; /* of what lies before them */
+    int64_t offset;
+    int32_t scratch;
+} GrGuard;
 
 /* Hyperparameters and other numbers of a run: double, at offset. The runtime sets
  * step, epoch, steps_per_epoch, progress, count (live examples of this batch), data.count,

@@ -100,14 +100,35 @@ static bool worth_splitting(const TeamWork *work) {
     return split && (!work->program || total >= program_least);
 }
 
+/* Fills the guards of a program, or looks whether they are as they were. */
+static void guards_each(const Team *team, const TeamWork *work, bool fill) {
+    enum { MARK = 0xA5 };
+    for (int i = 0; i < work->program->nguards; i++) {
+        const GrGuard *guard = &work->program->guards[i];
+        for (int thread = 0; thread < (guard->scratch ? team->threads : 1); thread++) {
+            char *at = (guard->scratch ? team->scratch[thread] : work->mem) + guard->offset;
+            if (fill) memset(at, MARK, GR_GUARD);
+            for (int k = 0; k < GR_GUARD; k++) {
+                if ((unsigned char)at[k] == MARK) continue;
+                fprintf(stderr, "error: internal error: '%s' writes behind '%s', at byte %d\n",
+                        work->program->name, guard->name, k);
+                exit(GR_FAILED);
+            }
+        }
+    }
+}
+
 void team_run(Team *team, const TeamWork *work) {
+    bool guarded = work->program && work->program->nguards;
+    if (guarded) guards_each(team, work, true);
     if (team->threads == 1 || !worth_splitting(work)) {
         run_alone(team, work);
-        return;
+    } else {
+        team->work = work;
+        barrier_wait(&team->barrier);
+        run_share(team, 0);
     }
-    team->work = work;
-    barrier_wait(&team->barrier);
-    run_share(team, 0);
+    if (guarded) guards_each(team, work, false);
 }
 
 /* A helper waits at the barrier for the next program. */

@@ -80,6 +80,8 @@ static inline LLVMValueRef buffer_row(Emitter *e, const char *name, const Buffer
     return row_value(e, &row);
 }
 
+/* guard.c: the two members of a program on the guards of its buffers. */
+void emit_guards(Emitter *e, Row *program);
 /* trace.c: the three members on the program "trace". */
 void emit_traces(Emitter *e, Row *model);
 #endif

@@ -182,6 +182,7 @@ static void put_programs(Emitter *e, Row *model) {
         put_i64(e, &row, e->program->number ? e->program->number->offset : -1);
         put_i64(e, &row, e->program->presentation ? e->program->presentation->offset : -1);
         put_f64(e, &row, phases[i].flops);
+        emit_guards(e, &row);
         VEC_PUSH(e->arena, rows, row_value(e, &row));
     }
     put_array(e, model, &rows, "programs");

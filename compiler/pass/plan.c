@@ -11,7 +11,7 @@ static Buffer *leaf_buffer(Plan *plan, Node *node, int bytes) {
     buffer->elements = node_count(node);
     buffer->size = (buffer->elements * bytes + 63) & ~(int64_t)63;
     buffer->offset = plan->persistent_size;
-    plan->persistent_size += buffer->size;
+    plan->persistent_size += buffer->size + GUARD;
     map_put(&plan->leaf, node, buffer);
     return buffer;
 }

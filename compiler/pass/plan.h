@@ -7,6 +7,7 @@
 #include "ir.h"
 
 enum { LANES = 16, BLOCK_AXIS = MAX_DIMS /* among axes: the lane blocks of a UNITS kernel */ };
+enum { GUARD = ROOM(0, 64) }; /* bytes behind each buffer that nobody may write to: see GrGuard */
 
 typedef struct PlanTarget {
     int float_bytes;      /* 4 or 8: of values that are not wide */

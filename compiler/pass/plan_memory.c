@@ -113,15 +113,14 @@ static int64_t place(Buffer **buffers, int n, bool scratch) {
     for (int i = 0; i < n; i++) {
         Buffer *buffer = buffers[i];
         if (buffer->scratch != scratch) continue;
-        int64_t size = scratch ? buffer->block_stride : buffer->size, at = 0;
+        int64_t size = (scratch ? buffer->block_stride : buffer->size) + GUARD, at = 0;
         for (bool moved = true; moved;) {
             moved = false;
             for (int j = 0; j < i; j++) {
                 const Buffer *other = buffers[j];
-                if (other->scratch != scratch || other->last < buffer->first ||
-                    buffer->last < other->first)
-                    continue;
-                int64_t other_size = scratch ? other->block_stride : other->size;
+                bool apart = other->last < buffer->first || buffer->last < other->first;
+                if (other->scratch != scratch || (apart && !GUARD)) continue; /* guards stay */
+                int64_t other_size = (scratch ? other->block_stride : other->size) + GUARD;
                 if (at < other->offset + other_size && other->offset < at + size) {
                     at = other->offset + other_size;
                     moved = true;

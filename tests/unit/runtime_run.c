@@ -3,6 +3,7 @@
  * model of runtime_fake.c. Needs Criterion. What needs an executable is in runtime_process.c. */
 #include "run.h"
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,49 @@ Test(runtime_team, every_unit_once_and_phases_in_order) {
         team_start(threads, 100, team_body, &had);
         cr_assert_eq(had, threads);
     }
+}
+
+/* ---- Guards: a phase that writes one float too many into "b" of mem, or of its scratch. */
+static void careless(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to) {
+    (void)scratch, (void)blocks, (void)from, (void)to;
+    for (int i = 0; i < 17; i++)
+        ((float *)(void *)(mem + 128))[i] = 1;
+}
+static void careless_inside(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to) {
+    (void)mem, (void)blocks, (void)from, (void)to;
+    scratch[64 + 63] = 0;
+}
+static void careful(char *mem, char *scratch, int64_t blocks, int64_t from, int64_t to) {
+    (void)blocks, (void)from, (void)to;
+    memset(mem, 1, 64);
+    memset(mem + 128, 1, 64);
+    memset(scratch, 1, 64);
+}
+static const GrGuard guards[] = {{"a", 64, 0}, {"b", 192, 0}, {"c", 64, 1}};
+
+static void guarded(Team *team, void *context) {
+    char *mem = team_memory(4096);
+    GrPhase phase = {NULL, "a", GR_SERIAL, 1, 1, 1e6, 0, NO_KERNELS};
+    *(void **)&phase.fn = context;
+    GrProgram watched = {.name = "p", .phases = &phase, .nphases = 1, .guards = guards, .nguards = 3};
+    team_run(team, &(TeamWork){.program = &watched, .mem = mem});
+    team_run(team, &(TeamWork){.program = &watched, .mem = mem});
+}
+static void run_guarded(GrPhaseFn *fn) {
+    cr_redirect_stderr();
+    team_start(1, 4096, guarded, *(void **)&fn);
+}
+
+Test(runtime_team, guards_let_careful_code_pass) {
+    run_guarded(careful);
+}
+Test(runtime_team, a_write_behind_a_buffer_is_found, .exit_code = 1) {
+    run_guarded(careless);
+    exit(0);
+}
+Test(runtime_team, a_write_behind_a_buffer_of_scratch_is_found, .exit_code = 1) {
+    run_guarded(careless_inside);
+    exit(0);
 }
 
 Test(runtime_team, memory_is_zeroed_and_aligned) {
