@@ -90,7 +90,7 @@ static void touch(Touch *t, Map *as, const Buffer *buffer) {
     map_put(as, buffer, (void *)(uintptr_t)buffer);
     double bytes = (double)node_count(buffer->node) * buffer->bytes;
     if (buffer->leaf)
-        t->work->bytes_each += bytes / LANES;
+        t->work->bytes_each += bytes / (double)LANES;
     else
         *(buffer->node->per_example ? &t->work->bytes_each : &t->work->bytes) += bytes;
 }
