@@ -59,6 +59,7 @@ static bool target_open(Target *target, const BackOptions *options) {
         native ? LLVMGetHostCPUName()
                : copy_of(options->cpu && strcmp(options->cpu, "native") ? options->cpu : "generic");
     target->features = native ? LLVMGetHostCPUFeatures() : copy_of("");
+    if (!target->triple || !target->cpu || !target->features) out_of_memory();
     LLVMTargetRef found;
     char *fault = NULL;
     if (LLVMGetTargetFromTriple(target->triple, &found, &fault)) {
