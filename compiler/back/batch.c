@@ -140,6 +140,62 @@ static void join_levels(Emitter *e, const BatchSums *sums, LLVMValueRef leaves) 
     }
 }
 
+/* The aligned tree over leaves from .. from + n - 1 in straight code: what a loop with a carry keeps on
+ * its stack stays in registers or goes there once. */
+static void leaf_span(Emitter *e, const Tile *tile, const BatchSums *sums, int from, int n,
+                      LLVMValueRef *out) {
+    if (n == 1) {
+        zero(e, sums);
+        sum_blocks(e, tile, emit_i64(e, from), emit_i64(e, from + 1), sums->sum, NULL);
+        make_items(e, sums);
+        for (int i = 0; i < sums->items; i++)
+            out[i] = LLVMBuildLoad2(e->builder, sums->item_type, sums->item[i], "");
+        return;
+    }
+    LLVMValueRef before[MAX_TILE * 4];
+    int left = 1;
+    while (2 * left < n)
+        left *= 2;
+    leaf_span(e, tile, sums, from, left, before);
+    leaf_span(e, tile, sums, from + left, n - left, out);
+    for (int i = 0; i < sums->items; i++)
+        out[i] = LLVMBuildFAdd(e->builder, before[i], out[i], "");
+}
+
+/* Any number of leaves, by binary carry. */
+static void leaf_loop(Emitter *e, const Tile *tile, BatchSums *sums) {
+    int64_t leaf_blocks = e->program->leaf_blocks;
+    sums->stack = emit_alloca(e, LLVMArrayType2(sums->level_type, (uint64_t)sums->levels));
+    LLVMValueRef more = LLVMBuildAdd(e->builder, e->blocks, emit_i64(e, leaf_blocks - 1), "");
+    LLVMValueRef leaves = LLVMBuildUDiv(e->builder, more, emit_i64(e, leaf_blocks), "");
+    Loop leaf = loop_begin(e, emit_i64(e, 0), leaves, 1);
+    zero(e, sums);
+    LLVMValueRef from = LLVMBuildMul(e->builder, leaf.index, emit_i64(e, leaf_blocks), "");
+    LLVMValueRef to =
+        int_min(e, LLVMBuildAdd(e->builder, from, emit_i64(e, leaf_blocks), ""), e->blocks);
+    sum_blocks(e, tile, from, to, sums->sum, NULL);
+    make_items(e, sums);
+    carry(e, sums, leaf.index);
+    loop_end(e, &leaf);
+    join_levels(e, sums, leaves);
+}
+
+enum { SPAN_LEAVES = 8 }; /* in straight code, each with a loop of its own */
+
+/* A full batch has as many leaves as the plan says. */
+static void few_leaves(Emitter *e, const Tile *tile, BatchSums *sums) {
+    LLVMValueRef all = emit_i64(e, e->program->blocks), out[MAX_TILE * 4];
+    LLVMValueRef full = LLVMBuildICmp(e->builder, LLVMIntEQ, e->blocks, all, "");
+    LLVMBasicBlockRef after = when_begin(e, full);
+    leaf_span(e, tile, sums, 0, e->program->blocks, out);
+    for (int i = 0; i < sums->items; i++)
+        LLVMBuildStore(e->builder, out[i], sums->item[i]);
+    when_end(e, after);
+    after = when_begin(e, LLVMBuildNot(e->builder, full, ""));
+    leaf_loop(e, tile, sums);
+    when_end(e, after);
+}
+
 static void unpack(Emitter *e, const BatchSums *sums, LLVMValueRef *results) {
     for (int i = 0; i < sums->n; i++) {
         bool lanes = e->kernel->batch_sum == BATCH_LANES;
@@ -205,20 +261,10 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         zero(e, &sums);
         sum_blocks(e, tile, emit_i64(e, 0), e->blocks, sums.sum, NULL);
         make_items(e, &sums);
+    } else if (leaf_blocks == 1 && most <= SPAN_LEAVES) {
+        few_leaves(e, tile, &sums);
     } else {
-        sums.stack = emit_alloca(e, LLVMArrayType2(sums.level_type, (uint64_t)sums.levels));
-        LLVMValueRef more = LLVMBuildAdd(e->builder, e->blocks, emit_i64(e, leaf_blocks - 1), "");
-        LLVMValueRef leaves = LLVMBuildUDiv(e->builder, more, emit_i64(e, leaf_blocks), "");
-        Loop leaf = loop_begin(e, emit_i64(e, 0), leaves, 1);
-        zero(e, &sums);
-        LLVMValueRef from = LLVMBuildMul(e->builder, leaf.index, emit_i64(e, leaf_blocks), "");
-        LLVMValueRef to =
-            int_min(e, LLVMBuildAdd(e->builder, from, emit_i64(e, leaf_blocks), ""), e->blocks);
-        sum_blocks(e, tile, from, to, sums.sum, NULL);
-        make_items(e, &sums);
-        carry(e, &sums, leaf.index);
-        loop_end(e, &leaf);
-        join_levels(e, &sums, leaves);
+        leaf_loop(e, tile, &sums);
     }
     unpack(e, &sums, results);
 }
