@@ -93,7 +93,7 @@ bool read_is_inside(const Emitter *e, const Scalar *read, int m) {
 
 LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block) {
     LLVMValueRef base = buffer->scratch ? e->scratch : e->mem;
-    base = emit_offset(e, base, emit_i64(e, buffer->offset));
+    base = emit_offset(e, base, share_place(e, buffer));
     bool blocked =
         !buffer->scratch && (!buffer->node || buffer->node->per_example || buffer->leaf);
     if (!blocked) return base;

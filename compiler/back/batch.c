@@ -140,8 +140,8 @@ static void join_levels(Emitter *e, const BatchSums *sums, LLVMValueRef leaves) 
     }
 }
 
-/* The aligned tree over leaves from .. from + n - 1 in straight code: what a loop with a carry keeps on
- * its stack stays in registers or goes there once. */
+/* The aligned tree over leaves from .. from + n - 1 in straight code: what a loop with a carry
+ * keeps on its stack stays in registers or goes there once. */
 static void leaf_span(Emitter *e, const Tile *tile, const BatchSums *sums, int from, int n,
                       LLVMValueRef *out) {
     if (n == 1) {

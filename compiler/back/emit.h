@@ -25,6 +25,17 @@ typedef struct MemoSlot {
     LLVMValueRef value;
 } MemoSlot;
 
+/* The function of kernels that differ in where their buffers lie, and a kernel's part in it. */
+typedef struct Share {
+    int uses;
+    LLVMValueRef function; /* NULL: not emitted yet */
+} Share;
+typedef struct KernelShare {
+    Share *share;
+    Buffer **buffer; /* in the order of the signature */
+    int nbuffers;
+} KernelShare;
+
 typedef struct Emitter {
     Plan *plan;
     ProgramPlan *program;
@@ -50,6 +61,9 @@ typedef struct Emitter {
     const Scalar *clipped[64];
     int clipped_at[64];
     int nclipped;
+    Map shares, share_of;      /* of the program: signature -> Share; Kernel -> KernelShare */
+    const KernelShare *places; /* in a shared function: whose buffers `place` holds; else NULL */
+    LLVMValueRef *place;
     MemoSlot *memo;
     uint32_t generation;
 } Emitter;
@@ -123,6 +137,13 @@ LLVMValueRef reduction_join(Emitter *e, Reduce reduce, LLVMValueRef a, LLVMValue
 LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name);
 /* units of work that a UNITS phase is divided in, whatever its kernels */
 enum { SHARES = 5040 };
+
+/* share.c: one function for kernels of one structure */
+void share_find(Emitter *e); /* in e->program */
+void share_enter(Emitter *e, const KernelShare *mine, LLVMValueRef table);
+LLVMValueRef share_place(Emitter *e, const Buffer *buffer); /* bytes from mem or scratch */
+/* A function of that name that calls the shared one with this kernel's buffers. */
+LLVMValueRef share_call(Emitter *e, const KernelShare *mine, const char *name);
 
 /* table.c: phases and gr_model */
 /* The table of a training; `next`: that of the next one, or NULL. The first is `gr_model`. */

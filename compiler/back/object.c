@@ -158,7 +158,7 @@ static void mark_functions(LLVMContextRef context, LLVMModuleRef module, const T
                                           pairs[i][1], (unsigned)strlen(pairs[i][1]));
             LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
         }
-        for (unsigned p = 0; p < 2 && LLVMCountParams(f) == 5 && is_pointer(LLVMGetParam(f, p));
+        for (unsigned p = 0; p < 2 && LLVMCountParams(f) >= 5 && is_pointer(LLVMGetParam(f, p));
              p++)
             LLVMAddAttributeAtIndex(
                 f, p + 1,

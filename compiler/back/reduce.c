@@ -6,8 +6,8 @@
 
 enum {
     UNROLLED_FMAS = 160,
-    STRAIGHT_TERMS = 12 /* of a sum without any loop: more, and LLVM would move their loads out of the
-                           loops around it, into registers that there are not */
+    STRAIGHT_TERMS = 12 /* of a sum without any loop: more, and LLVM would move their loads out of
+                           the loops around it, into registers that there are not */
 };
 
 LLVMValueRef reduction_start(Emitter *e, Reduce reduce, bool lanes) {
@@ -137,7 +137,8 @@ static bool bounds_dim(const Emitter *e, const Scalar *read, int m, int dim) {
 /* Where the loop over a dimension must run, and where in it no guard is needed. */
 typedef struct Bounds {
     LLVMValueRef start, end, free_start, free_end;
-    bool clipped, peeled; /* the bounds are not the extent; the free part is smaller than the rest */
+    bool clipped,
+        peeled; /* the bounds are not the extent; the free part is smaller than the rest */
 } Bounds;
 
 static void note_clipped(Emitter *e, const Scalar *read, int m) {

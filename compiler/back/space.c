@@ -269,11 +269,12 @@ static void alias_scopes(Emitter *e) {
     e->alias_read = LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, &scope, 1));
 }
 
-/* void kernel(mem, scratch, blocks, from, to): BLOCKS kernels run block `from` (step `to` of it, in a
- * recurrence), UNITS kernels their shares from..to, SERIAL ones all. */
-LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
-    LLVMTypeRef parameters[5] = {e->ptr, e->ptr, e->i64, e->i64, e->i64};
-    LLVMTypeRef type = LLVMFunctionType(e->nothing, parameters, 5, false);
+/* void kernel(mem, scratch, blocks, from, to): BLOCKS kernels run block `from` (step `to` of it, in
+ * a recurrence), UNITS kernels their shares from..to, SERIAL ones all. */
+static LLVMValueRef kernel_function(Emitter *e, Kernel *kernel, const char *name,
+                                    const KernelShare *shared) {
+    LLVMTypeRef parameters[6] = {e->ptr, e->ptr, e->i64, e->i64, e->i64, e->ptr};
+    LLVMTypeRef type = LLVMFunctionType(e->nothing, parameters, shared ? 6 : 5, false);
     e->function = LLVMAddFunction(e->module, name, type);
     LLVMSetLinkage(e->function, LLVMInternalLinkage);
     e->kernel = kernel;
@@ -293,6 +294,9 @@ LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
     alias_scopes(e);
     e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
     LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e->context, e->function, "start");
+    e->places = NULL;
+    LLVMPositionBuilderAtEnd(e->builder, e->entry);
+    if (shared) share_enter(e, shared, LLVMGetParam(e->function, 5));
     LLVMPositionBuilderAtEnd(e->builder, start);
     memo_forget(e);
     LLVMBasicBlockRef mine = NULL;
@@ -314,4 +318,13 @@ LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
     LLVMBuildBr(e->builder, start);
     return e->function;
+}
+
+LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
+    const KernelShare *mine = map_get(&e->share_of, kernel);
+    if (!mine || mine->share->uses < 2) return kernel_function(e, kernel, name, NULL);
+    if (!mine->share->function)
+        mine->share->function =
+            kernel_function(e, kernel, arena_printf(e->arena, "%s.shared", name), mine);
+    return share_call(e, mine, name);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Chooses the order of a kernel's loops over its tiles: the one that moves least between the caches.
- * Needs tiles. Estimates footprints from index maps and target constants; keeps every bit. */
+ * Chooses the order of a kernel's loops over its tiles: the one that moves least between the
+ * caches. Needs tiles. Estimates footprints from index maps and target constants; keeps every bit.
+ */
 #include "plan.h"
 
 enum { AXES = MAX_DIMS + 1 }; /* BLOCK_AXIS is the last */
@@ -23,7 +24,8 @@ static void note(const Scalar *read, void *context) {
     if (o->n < LENGTH(o->read)) o->read[o->n++] = read;
 }
 
-/* Values that dimension `dim` takes while the axes in `whole` run and the others stand at a tile. */
+/* Values that dimension `dim` takes while the axes in `whole` run and the others stand at a tile.
+ */
 static double dim_range(const Kernel *kernel, int dim, uint32_t whole) {
     if (dim >= kernel->rank) return (double)kernel->extent[dim];
     int axis = plan_axis(kernel, dim);
@@ -58,7 +60,8 @@ double plan_footprint(const Plan *plan, const ProgramPlan *program, const Kernel
         bytes *= coordinate_count(kernel, read->at[m], read->node->extent[m], whole);
     if (!read->node->per_example) return bytes;
     double blocks = program->blocks;
-    if ((!kernel->batch_sum || kernel->makes_leaves) && !(whole >> BLOCK_AXIS & 1)) blocks = kernel->block_tile;
+    if ((!kernel->batch_sum || kernel->makes_leaves) && !(whole >> BLOCK_AXIS & 1))
+        blocks = kernel->block_tile;
     return bytes * LANES * blocks;
 }
 

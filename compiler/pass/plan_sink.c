@@ -5,10 +5,10 @@
 #include "plan.h"
 
 typedef struct Readers {
-    Kernel *kernel;     /* the one that reads it, outside of its own; or NULL */
-    bool several;       /* more than one of those */
-    bool own;           /* read in its own kernel */
-    bool kept;          /* read by a reduction or not element by element, or a result, or unknown */
+    Kernel *kernel; /* the one that reads it, outside of its own; or NULL */
+    bool several;   /* more than one of those */
+    bool own;       /* read in its own kernel */
+    bool kept;      /* read by a reduction or not element by element, or a result, or unknown */
 } Readers;
 
 typedef struct Sinking {
@@ -77,7 +77,8 @@ static void wait_for(const Scalar *read, void *context) {
     Sinking *sinking = context;
     readers_of(sinking, node_value(read->node))->kept = true;
     Kernel *made = map_get(&sinking->program->kernel_of, node_value(read->node));
-    if (made && made != sinking->kernel) VEC_PUSH(sinking->plan->arena, sinking->kernel->after, made);
+    if (made && made != sinking->kernel)
+        VEC_PUSH(sinking->plan->arena, sinking->kernel->after, made);
 }
 
 /* Moves map number i of its kernel to the front of its readers' kernel. */
@@ -108,7 +109,8 @@ static bool sink(Sinking *sinking, Kernel *home, int i) {
 }
 
 static bool is_empty(const Kernel *kernel) {
-    return !kernel->reductions.len && !kernel->maps.len && !kernel->leaves.len && !kernel->calls.len;
+    return !kernel->reductions.len && !kernel->maps.len && !kernel->leaves.len &&
+           !kernel->calls.len;
 }
 
 /* Kernels that have lost all they made; whoever waited for one waits for its operands' by now. */

@@ -89,7 +89,7 @@ typedef struct Search {
     const ProgramPlan *program;
     Kernel *kernel;
     const Tiling *tiling;
-    int budget;             /* lane vectors that registers hold */
+    int budget; /* lane vectors that registers hold */
     int axis[AXES], n;
     int *size[AXES], best[AXES]; /* of the tile along each: where the kernel has it */
     double terms, cost;
