@@ -394,8 +394,8 @@ Test(front, every_scalar_function_is_known) {
     int functions = 0;
     for (int i = 0; i < LENGTH(rows); i++) {
         const char *text = rows[i].text;
-        if (rows[i].arity != 1 || !strcmp(text, "neg") || !strcmp(text, "not")) continue;
-        cr_assert(builtin_is(name_of(text)), "%s is missing in names.c", text);
+        if (rows[i].arity != 1) continue;
+        cr_assert(builtin_is(name_of(text)), "%s is not known", text);
         functions++;
     }
     cr_assert_gt(functions, 10);
