@@ -40,6 +40,9 @@ typedef struct BatchSums {
     LLVMValueRef *item; /* allocas */
     LLVMValueRef stack; /* [levels][items] */
     int levels;
+    const Tile *tile; /* whose terms are summed */
+    const Node *left; /* or what blocks left of this node, at pos; else NULL */
+    const Pos *pos;
 } BatchSums;
 
 static void zero(Emitter *e, const BatchSums *sums) {
@@ -140,14 +143,28 @@ static void join_levels(Emitter *e, const BatchSums *sums, LLVMValueRef leaves) 
     }
 }
 
+/* What leaf number `leaf` adds: the terms of its blocks, or what its one block left in memory. */
+static void make_leaf(Emitter *e, const BatchSums *sums, LLVMValueRef leaf) {
+    if (sums->left) {
+        e->block = leaf;
+        LLVMBuildStore(e->builder, emit_leaf(e, sums->left, sums->pos), sums->item[0]);
+        e->block = NULL;
+        return;
+    }
+    LLVMValueRef size = emit_i64(e, e->program->leaf_blocks);
+    LLVMValueRef from = LLVMBuildMul(e->builder, leaf, size, "");
+    LLVMValueRef to = LLVMBuildAdd(e->builder, from, size, "");
+    if (e->program->leaf_blocks > 1) to = int_min(e, to, e->blocks);
+    zero(e, sums);
+    sum_blocks(e, sums->tile, from, to, sums->sum, NULL);
+    make_items(e, sums);
+}
+
 /* The aligned tree over leaves from .. from + n - 1 in straight code: what a loop with a carry
  * keeps on its stack stays in registers or goes there once. */
-static void leaf_span(Emitter *e, const Tile *tile, const BatchSums *sums, int from, int n,
-                      LLVMValueRef *out) {
+static void leaf_tree(Emitter *e, const BatchSums *sums, int from, int n, LLVMValueRef *out) {
     if (n == 1) {
-        zero(e, sums);
-        sum_blocks(e, tile, emit_i64(e, from), emit_i64(e, from + 1), sums->sum, NULL);
-        make_items(e, sums);
+        make_leaf(e, sums, emit_i64(e, from));
         for (int i = 0; i < sums->items; i++)
             out[i] = LLVMBuildLoad2(e->builder, sums->item_type, sums->item[i], "");
         return;
@@ -156,45 +173,54 @@ static void leaf_span(Emitter *e, const Tile *tile, const BatchSums *sums, int f
     int left = 1;
     while (2 * left < n)
         left *= 2;
-    leaf_span(e, tile, sums, from, left, before);
-    leaf_span(e, tile, sums, from + left, n - left, out);
+    leaf_tree(e, sums, from, left, before);
+    leaf_tree(e, sums, from + left, n - left, out);
     for (int i = 0; i < sums->items; i++)
         out[i] = LLVMBuildFAdd(e->builder, before[i], out[i], "");
 }
 
+static int leaves_at_most(const Emitter *e) {
+    return (e->program->blocks + e->program->leaf_blocks - 1) / e->program->leaf_blocks;
+}
+
 /* Any number of leaves, by binary carry. */
-static void leaf_loop(Emitter *e, const Tile *tile, BatchSums *sums) {
-    int64_t leaf_blocks = e->program->leaf_blocks;
+static void leaf_loop(Emitter *e, BatchSums *sums) {
+    while (1 << sums->levels <= leaves_at_most(e))
+        sums->levels++;
+    sums->level_type = LLVMArrayType2(sums->item_type, (uint64_t)sums->items);
     sums->stack = emit_alloca(e, LLVMArrayType2(sums->level_type, (uint64_t)sums->levels));
-    LLVMValueRef more = LLVMBuildAdd(e->builder, e->blocks, emit_i64(e, leaf_blocks - 1), "");
-    LLVMValueRef leaves = LLVMBuildUDiv(e->builder, more, emit_i64(e, leaf_blocks), "");
+    LLVMValueRef size = emit_i64(e, e->program->leaf_blocks);
+    LLVMValueRef more =
+        LLVMBuildAdd(e->builder, e->blocks, emit_i64(e, e->program->leaf_blocks - 1), "");
+    LLVMValueRef leaves = LLVMBuildUDiv(e->builder, more, size, "");
     Loop leaf = loop_begin(e, emit_i64(e, 0), leaves, 1);
-    zero(e, sums);
-    LLVMValueRef from = LLVMBuildMul(e->builder, leaf.index, emit_i64(e, leaf_blocks), "");
-    LLVMValueRef to =
-        int_min(e, LLVMBuildAdd(e->builder, from, emit_i64(e, leaf_blocks), ""), e->blocks);
-    sum_blocks(e, tile, from, to, sums->sum, NULL);
-    make_items(e, sums);
+    make_leaf(e, sums, leaf.index);
     carry(e, sums, leaf.index);
     loop_end(e, &leaf);
     join_levels(e, sums, leaves);
 }
 
-enum { SPAN_LEAVES = 8 }; /* in straight code, each with a loop of its own */
-
-/* A full batch has as many leaves as the plan says. */
-static void few_leaves(Emitter *e, const Tile *tile, BatchSums *sums) {
-    LLVMValueRef all = emit_i64(e, e->program->blocks), out[MAX_TILE * 4];
-    LLVMValueRef full = LLVMBuildICmp(e->builder, LLVMIntEQ, e->blocks, all, "");
+/* A full batch has as many leaves as the plan says: where they are few, their tree is written out.
+ */
+static void join_leaves(Emitter *e, BatchSums *sums, int few) {
+    int most = leaves_at_most(e);
+    if (e->program->leaf_blocks > 1 || most > few) {
+        leaf_loop(e, sums);
+        return;
+    }
+    LLVMValueRef full = LLVMBuildICmp(e->builder, LLVMIntEQ, e->blocks, emit_i64(e, most), "");
+    LLVMValueRef out[MAX_TILE * 4];
     LLVMBasicBlockRef after = when_begin(e, full);
-    leaf_span(e, tile, sums, 0, e->program->blocks, out);
+    leaf_tree(e, sums, 0, most, out);
     for (int i = 0; i < sums->items; i++)
         LLVMBuildStore(e->builder, out[i], sums->item[i]);
     when_end(e, after);
     after = when_begin(e, LLVMBuildNot(e->builder, full, ""));
-    leaf_loop(e, tile, sums);
+    leaf_loop(e, sums);
     when_end(e, after);
 }
+
+enum { FEW_SUMMED = 8, FEW_READ = 16 }; /* leaves in straight code: each with loops, each a load */
 
 static void unpack(Emitter *e, const BatchSums *sums, LLVMValueRef *results) {
     for (int i = 0; i < sums->n; i++) {
@@ -237,16 +263,11 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         batch_other(e, tile, results);
         return;
     }
-    BatchSums sums = {.n = e->kernel->reductions.len * tile->n};
+    BatchSums sums = {.n = e->kernel->reductions.len * tile->n, .tile = tile};
     bool lanes = e->kernel->batch_sum == BATCH_LANES;
     sums.sum_type = e->mode == CARRY_NONE ? e->element : emit_vector(e->element);
     sums.item_type = lanes ? emit_vector(e->element) : sums.sum_type;
     sums.items = lanes ? (sums.n + LANES - 1) / LANES : sums.n;
-    int64_t leaf_blocks = e->program->leaf_blocks;
-    int64_t most = (e->program->blocks + leaf_blocks - 1) / leaf_blocks;
-    while (((int64_t)1 << sums.levels) <= most)
-        sums.levels++;
-    sums.level_type = LLVMArrayType2(sums.item_type, (uint64_t)sums.items);
     sums.sum = NEW_ARRAY(e->arena, LLVMValueRef, sums.n);
     sums.item = NEW_ARRAY(e->arena, LLVMValueRef, sums.items);
     for (int i = 0; i < sums.n; i++)
@@ -257,65 +278,18 @@ void emit_batch_tile(Emitter *e, const Tile *tile, LLVMValueRef *results) {
         zero(e, &sums);
         emit_reduction_loops(e, tile, sums.sum, NULL);
         make_items(e, &sums);
-    } else if (most == 1) {
-        zero(e, &sums);
-        sum_blocks(e, tile, emit_i64(e, 0), e->blocks, sums.sum, NULL);
-        make_items(e, &sums);
-    } else if (leaf_blocks == 1 && most <= SPAN_LEAVES) {
-        few_leaves(e, tile, &sums);
+    } else if (leaves_at_most(e) == 1) {
+        make_leaf(e, &sums, emit_i64(e, 0));
     } else {
-        leaf_loop(e, tile, &sums);
+        join_leaves(e, &sums, FEW_SUMMED);
     }
     unpack(e, &sums, results);
-}
-
-enum { WRITTEN_OUT = 16 }; /* leaves whose tree stands in straight code */
-
-static LLVMValueRef leaf_value(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef block) {
-    e->block = block;
-    LLVMValueRef value = emit_leaf(e, node, pos);
-    e->block = NULL;
-    return value;
-}
-
-/* The aligned tree over leaves from .. from + n - 1. */
-static LLVMValueRef leaf_tree(Emitter *e, const Node *node, const Pos *pos, int from, int n) {
-    if (n == 1) return leaf_value(e, node, pos, emit_i64(e, from));
-    int left = 1;
-    while (2 * left < n)
-        left *= 2;
-    LLVMValueRef a = leaf_tree(e, node, pos, from, left);
-    return LLVMBuildFAdd(e->builder, a, leaf_tree(e, node, pos, from + left, n - left), "");
-}
-
-/* Any number of leaves, by binary carry. */
-static void leaf_carry(Emitter *e, const Node *node, const Pos *pos, BatchSums *sums) {
-    while (1 << sums->levels <= e->program->blocks)
-        sums->levels++;
-    sums->stack = emit_alloca(e, LLVMArrayType2(sums->level_type, (uint64_t)sums->levels));
-    Loop leaf = loop_begin(e, emit_i64(e, 0), e->blocks, 1);
-    LLVMBuildStore(e->builder, leaf_value(e, node, pos, leaf.index), sums->item[0]);
-    carry(e, sums, leaf.index);
-    loop_end(e, &leaf);
-    join_levels(e, sums, e->blocks);
 }
 
 LLVMValueRef emit_leaves(Emitter *e, const Node *node, const Pos *pos) {
     LLVMTypeRef type = e->mode == CARRY_DIM ? emit_vector(e->element) : e->element;
     LLVMValueRef item = emit_alloca(e, type);
-    BatchSums sums = {.n = 1, .items = 1, .sum_type = type, .item_type = type, .item = &item};
-    sums.level_type = LLVMArrayType2(type, 1);
-    int all = e->program->blocks;
-    if (all > WRITTEN_OUT) {
-        leaf_carry(e, node, pos, &sums);
-        return LLVMBuildLoad2(e->builder, type, item, "");
-    }
-    LLVMValueRef full = LLVMBuildICmp(e->builder, LLVMIntEQ, e->blocks, emit_i64(e, all), "");
-    LLVMBasicBlockRef after = when_begin(e, full);
-    LLVMBuildStore(e->builder, leaf_tree(e, node, pos, 0, all), item);
-    when_end(e, after);
-    after = when_begin(e, LLVMBuildNot(e->builder, full, ""));
-    leaf_carry(e, node, pos, &sums);
-    when_end(e, after);
+    BatchSums sums = {.items = 1, .item_type = type, .item = &item, .left = node, .pos = pos};
+    join_leaves(e, &sums, FEW_READ);
     return LLVMBuildLoad2(e->builder, type, item, "");
 }

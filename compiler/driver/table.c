@@ -17,7 +17,7 @@ typedef struct Table {
     Arena *arena;
     const Module *module;
     TextList tests, examples;
-    int rows, planned, lacking;
+    int rows, lacking;
 } Table;
 typedef VEC(const char *) Words;
 
@@ -128,15 +128,13 @@ static const char *test_find(Table *table, const char *word, const Decl *decl) {
 }
 
 /* One row: `section | technique | names`. The names are defs; between back quotes, a text of the
- * language; or the word `planned`. */
+ * language. */
 static void row_print(Table *table, char *field[3]) {
     char *technique = field[1], *names = field[2];
-    bool planned = !strcmp(names, "planned");
     Words defs = {0}, tests = {0}, examples = {0};
     const char *prefix = arena_printf(table->arena, "examples/lecture/%02d-", atoi(field[0]));
     table->rows++;
-    table->planned += planned;
-    for (char *p = names; !planned && *p;) {
+    for (char *p = names; *p;) {
         bool quoted = *p == '`';
         size_t length = strcspn(p + quoted, quoted ? "`" : " ");
         const char *word = arena_copy(table->arena, p + quoted, length);
@@ -152,12 +150,8 @@ static void row_print(Table *table, char *field[3]) {
         if (!example) lacks(table, technique, word, "example");
         words_add(table, &examples, example);
     }
-    if (!planned && !*names) lacks(table, technique, "", "name");
+    if (!*names) lacks(table, technique, "", "name");
     printf("| %s | %s", field[0], technique);
-    if (planned) {
-        printf(" | planned | | |\n");
-        return;
-    }
     words_print(&defs, "`");
     words_print(&tests, "");
     words_print(&examples, "");
@@ -201,6 +195,6 @@ int techniques_print(Arena *arena, const Module *module) {
     printf("# Techniques\n\n");
     printf("| section | technique | in the language | test | example |\n|---|---|---|---|---|\n");
     rows_print(&table, list);
-    printf("\n%d techniques, %d of them planned.\n", table.rows, table.planned);
+    printf("\n%d techniques.\n", table.rows);
     return table.lacking ? EXIT_MISMATCH : EXIT_OK;
 }

@@ -37,7 +37,6 @@ static const struct {
 #define OP(id, text, arity, ...) FUNCTION_##arity(text)
 #include "ops.def"
 #undef OP
-    {"stop_gradient", FUNCTION},
     /* draws, matrix functions, what orders examples */
     {"uniform", FUNCTION},
     {"normal", FUNCTION},

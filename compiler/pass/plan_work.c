@@ -151,12 +151,15 @@ typedef struct Naming {
     const char *text;
     Name first;
     bool more; /* than two */
+    Map seen;
 } Naming;
 
 static void name_read(const Scalar *read, void *context) {
     Naming *n = context;
     Name name = read->node->name;
     if (!name && read->node->kind == NODE_COMP) { /* what that was made from */
+        if (n->more || map_has(&n->seen, read->node)) return;
+        map_put(&n->seen, read->node, read->node);
         sc_reads(read->node->body, name_read, n);
         return;
     }
@@ -170,6 +173,7 @@ static void name_read(const Scalar *read, void *context) {
 
 static const char *made_from(Arena *arena, const Node *node) {
     Naming naming = {.arena = arena};
+    map_init(&naming.seen, arena);
     if (node->kind == NODE_COMP) sc_reads(node->body, name_read, &naming);
     return naming.text ? naming.text : "constants";
 }

@@ -394,9 +394,10 @@ Test(front, every_scalar_function_is_known) {
     int functions = 0;
     for (int i = 0; i < LENGTH(rows); i++) {
         const char *text = rows[i].text;
-        if (rows[i].arity != 1) continue;
-        cr_assert(builtin_is(name_of(text)), "%s is not known", text);
-        functions++;
+        bool more = !strcmp(text, "min") || !strcmp(text, "max") || !strcmp(text, "pow");
+        bool known = rows[i].arity == 1 || more;
+        cr_assert_eq(builtin_is_fixed(name_of(text)), known, "%s: known or not?", text);
+        functions += known;
     }
     cr_assert_gt(functions, 10);
 }
