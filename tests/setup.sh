@@ -6,7 +6,7 @@ set -eu
 build="gcc libc6-dev cmake ninja-build llvm-19-dev flex bison zlib1g-dev"
 tests="llvm-19-tools libcriterion-dev libmpfr-dev liblapacke-dev libjansson-dev librandom123-dev xz-utils gcc-aarch64-linux-gnu libc6-dev-arm64-cross
   qemu-user"
-bench="python3 python3-torch libopenblas-dev libdnnl-dev"
+bench="python3 python3-torch libopenblas-dev libdnnl-dev libfann-dev darknet"
 
 case ${1:-build} in
 build) wanted=$build ;;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whole training steps of the nets in tests/bench/nets, by Gradus and by PyTorch in alternation on one machine.
+"""Whole training steps of the nets in tests/bench/nets, by Gradus and its peers in alternation on one machine.
 
-Run it by tests/bench/run.sh. Needs Python alone; PyTorch where it is to be compared. Never part of CI: a time is a
-property of a machine and a minute. Wall time is the median of the rounds' medians, its spread their range. On a machine
+Run it by tests/bench/run.sh. Needs Python alone; PyTorch, FANN and darknet (one thread) where they are to be compared. Never
+part of CI: a time is a property of a machine and a minute. Wall time is the median of the rounds' medians, its spread their range. On a machine
 that is shared the least time of a step and the CPU time of all threads say more; the ratio of each is PyTorch / Gradus.
 GFLOP/s of one thread are by the shorter of wall and CPU time. The machine's peak is measured at the same number of threads.
 """
@@ -14,6 +14,8 @@ import shutil
 import statistics
 import subprocess
 import sys
+
+import others
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -60,15 +62,16 @@ class Gradus:
 
 
 class Peer:
-    def __init__(self, python, name, threads):
+    def __init__(self, command, threads):
         env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-        self.process = subprocess.Popen([python, os.path.join(HERE, "peers.py"), name, str(threads)], env=env,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.words = command
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
         self.version = self.answer()["version"]
 
     def answer(self):
         line = self.process.stdout.readline()
-        return json.loads(line) if line else fail(f"PyTorch ended with {self.process.wait()}")
+        return json.loads(line) if line else fail(f"{' '.join(self.words)} ended with {self.process.wait()}")
 
     def steps(self, count):
         self.process.stdin.write(f"{count}\n")
@@ -84,8 +87,10 @@ def measure(sides, seconds, rounds):
     """Turn by turn: each side takes `seconds` in all, cut in rounds. A list of results for each side."""
     counts = []
     for side in sides:
-        first = side.steps(3)["median_us"]
-        counts.append(max(3, min(100000, int(1e6 * seconds / rounds / first))))
+        first = side.steps(1)["median_us"]
+        if first < 1e5:
+            first = side.steps(3)["median_us"]
+        counts.append(max(3 if first < 1e6 else 1, min(100000, int(1e6 * seconds / rounds / first))))
     results = [[] for _ in sides]
     for _ in range(rounds):
         for side, count, result in zip(sides, counts, results):
@@ -123,8 +128,20 @@ def cells_of(name, threads, ours, theirs, peak):
     return cells
 
 
+def cells_of_others(name, ours, theirs):
+    """A row of the second table: each library's time, its spread and its ratio to Gradus's; blanks where it was not measured."""
+    wall = middle(ours, "median_us")
+    cells = [name, str(ours[0]["batch"]), number(wall)]
+    for library in others.LIBRARIES:
+        results = theirs.get(library)
+        cells += [number(middle(results, "median_us")), f"{spread(results):.0f}%",
+                  f"{middle(results, 'median_us') / wall:.1f}"] if results else [""] * 3
+    return cells
+
+
 OURS = ["net", "batch", "threads", "Gradus us", "spread", "least", "CPU us", "GFLOP/s", "of peak", "MiB"]
 THEIRS = ["PyTorch us", "spread", "least", "CPU us", "MiB", "ratio", "of least", "of CPU", "target"]
+OTHERS = ["net", "batch", "Gradus us", *(word for name in others.LIBRARIES for word in (f"{name} us", "spread", "ratio"))]
 
 
 def table(rows, markdown):
@@ -158,34 +175,47 @@ def main():
     options = parser.parse_args()
     nets = choices(options.nets, NETS, "net")
     threads = [int(t) for t in options.threads.split(",")]
-    peers = not options.alone and shutil.which(options.python) and subprocess.run(
+    torch = not options.alone and shutil.which(options.python) and subprocess.run(
         [options.python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
-    if not peers and not options.alone:
-        print("PyTorch is missing, Gradus is measured alone; to compare: sh tests/setup.sh bench")
+    executables = {} if options.alone else others.build(options.work)
+    missing = [] if options.alone else [name for name, found in
+                                        [("PyTorch", torch), *((n, n in executables) for n in others.LIBRARIES)] if not found]
+    if missing:
+        print(f"{', '.join(missing)}: not here, so not measured; to compare: sh tests/setup.sh bench")
     compiled = []
     for file in dict.fromkeys(NETS[name][0] for name in nets):
         compiled.append(f"{file} {build(options.gradus, file, os.path.join(options.work, file)):.2f}")
     if os.getloadavg()[0] > 0.5:
         print(f"this machine is not quiet: a load of {os.getloadavg()[0]:.1f} before the first measurement")
-    rows, notes = [OURS + THEIRS if peers else OURS], []
+    rows, more, notes = [OURS + THEIRS if torch else OURS], [OTHERS], []
     for name in nets:
         file, words = NETS[name][:2]
         for count in threads:
-            sides = [Gradus(os.path.join(options.work, file), words, count)]
-            peak = sides[0].steps(1, ["--profile"]).get("peak_gflops")
-            if peers:
-                sides.append(Peer(options.python, name, count))
-            results = measure(sides, options.seconds, options.rounds)
-            rows.append(cells_of(name, count, results[0], results[1] if peers else None, peak))
-            if peers:
-                notes.append(f"{name} with {count}: {results[1][0]['order']}")
-                version = sides[1].version
-            for side in sides:
+            sides = {"Gradus": Gradus(os.path.join(options.work, file), words, count)}
+            peak = sides["Gradus"].steps(1, ["--profile"]).get("peak_gflops")
+            if torch:
+                sides["PyTorch"] = Peer([options.python, os.path.join(HERE, "peers.py"), name, str(count)], count)
+                version = sides["PyTorch"].version
+            for library in others.LIBRARIES:
+                command = others.command(executables, library, name, options.work)
+                if command and count == 1:
+                    sides[library] = Peer(command, count)
+            results = dict(zip(sides, measure(sides.values(), options.seconds, options.rounds)))
+            rows.append(cells_of(name, count, results["Gradus"], results.get("PyTorch"), peak))
+            if torch:
+                notes.append(f"{name} with {count}: {results['PyTorch'][0]['order']}")
+            if any(library in sides for library in others.LIBRARIES):
+                more.append(cells_of_others(name, results["Gradus"], results))
+                print("  ".join(more[-1]), file=sys.stderr)
+            for side in sides.values():
                 side.close()
             print("  ".join(rows[-1]), file=sys.stderr, flush=True)
     table(rows, options.markdown)
-    print(f"compiled in processor seconds: {', '.join(compiled)}")
-    if peers:
+    if len(more) > 1:
+        print("\nOn one thread, beside libraries in C:\n")
+        table(more, options.markdown)
+    print(f"\ncompiled in processor seconds: {', '.join(compiled)}")
+    if torch:
         print(f"PyTorch {version}; order of memory: {'; '.join(notes)}")
 
 

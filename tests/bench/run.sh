@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Times the nets of tests/bench/nets beside peers: sh tests/bench/run.sh [--contractions] [--nets=A,B] [--threads=1,2] [--seconds=S]
-# Whole steps against PyTorch; with --contractions first, single ones against oneDNN and OpenBLAS. `--help` lists all options.
+# Whole steps against PyTorch, FANN and darknet; with --contractions first, single ones against oneDNN and OpenBLAS. `--help` lists all options.
 # Needs a build in build/ and what `sh tests/setup.sh bench` installs. For a person at a quiet machine; never in CI.
 set -eu
 cd "$(dirname "$0")/../.."
