@@ -113,11 +113,16 @@ expect "explain: no such code" 2 "there is no code" "$gradus" explain E9999
 expect "a pass that is none" 1 "there is no pass" "$gradus" dump --stop=nothing "$here/model.gr"
 expect "dump: llvm" 0 "define" "$gradus" dump --stage=llvm "$here/model.gr"
 expect "build: where the time goes" 0 "ms cpu  in all" "$gradus" build --time "$here/model.gr" -o "$here/timed"
-for stage in "read and parse" elaborate gradient "passes in all" plan "LLVM code" "LLVM passes" "machine code" link; do
+for stage in "read and parse" elaborate gradient "passes in all" plan "LLVM code" "machine code" link; do
     grep -q "^ *[0-9.]* ms  *[0-9.]* ms cpu  $stage\$" "$own/log" || echo "no line for: $stage" >>"$own/missing"
 done
 [ ! -s "$own/missing" ]
 verdict $? "cli: build --time tells of each stage" "$own/missing"
+# Large enough for parts that are compiled side by side.
+expect "build in parts" 0 "" "$gradus" build -O0 tests/bench/nets/resnet20.gr -o "$own/parts"
+expect "build in parts, one after the other" 0 "" taskset -c 0 "$gradus" build -O0 tests/bench/nets/resnet20.gr -o "$own/alone"
+cmp "$own/parts" "$own/alone" >"$own/differ" 2>&1
+verdict $? "cli: the executable is the same however many compiled it" "$own/differ"
 expect "build to an object" 0 "" "$gradus" build "$here/model.gr" --emit=obj -o "$here/model.o"
 expect "test: gradients of the template" 0 "1 passed, 0 failed" "$gradus" test "$here/model.gr"
 expect "new" 0 "is ready" "$gradus" new "$here/fresh"
