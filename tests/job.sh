@@ -47,14 +47,23 @@ unit() {
     fi
 }
 
-# x.gr and beside it x.ast, x.graph, x.grad, x.plan: the whole text of a dump.
+# x.gr and beside it x.ast, x.graph, x.grad, x.plan: the whole text of a dump; x.work: of `check --plan`, for a machine of
+# 100 GFLOP/s and 10 GB/s.
+golden_text() { # stage, file
+    if [ "$1" = work ]; then
+        $limit "$gradus" check --plan --peak=100 --bandwidth=10 --cpu=x86-64-v3 "$2" >"$own/all" || return 1
+        sed -n '/^plan of/,$p' "$own/all"
+    else
+        $limit "$gradus" dump --cpu=x86-64-v3 --stage="$1" "$2"
+    fi
+}
 golden() {
     base=${1%.gr}
     found=0
-    for stage in ast graph grad plan; do
+    for stage in ast graph grad plan work; do
         [ -f "$base.$stage" ] || continue
         found=1
-        if ! $limit "$gradus" dump --cpu=x86-64-v3 --stage="$stage" "$1" >"$own/out" 2>"$own/err"; then
+        if ! golden_text "$stage" "$1" >"$own/out" 2>"$own/err"; then
             fail "$base.$stage: dump failed" "$own/err"
             continue
         fi

@@ -62,7 +62,7 @@ double plan_footprint(const Plan *plan, const ProgramPlan *program, const Kernel
     double blocks = program->blocks;
     if ((!kernel->batch_sum || kernel->makes_leaves) && !(whole >> BLOCK_AXIS & 1))
         blocks = kernel->block_tile;
-    return bytes * LANES * blocks;
+    return bytes * (double)LANES * blocks;
 }
 
 static bool invariant(const Ordering *o, const Scalar *read, int axis) {
