@@ -11,6 +11,7 @@ struct Eval {
     Arena *arena, *work; /* work: what is computed, freed when a leaf changes */
     int64_t examples;
     DrawState draws;
+    Noise noise;
     Map leaves; /* node -> double * */
     Map nodes;  /* node -> Values *, in work */
     Map walked; /* nodes whose recurrences are known */
@@ -71,6 +72,16 @@ void eval_draws(Eval *eval, const uint32_t *number, const uint32_t *presentation
     forget(eval);
 }
 
+void eval_noise(Eval *eval, double size, uint64_t seed) {
+    eval->noise = (Noise){size, seed};
+    forget(eval);
+}
+
+/* Some nodes are float64 wherever they run. */
+static const Noise *noise_of(const Eval *eval, const Node *node) {
+    return eval->noise.size > 0 && !node->wide ? &eval->noise : NULL;
+}
+
 /* ---- Leaves */
 /* How many examples are there. */
 static double *live_count(Eval *eval) {
@@ -112,6 +123,7 @@ static double *absolute(Arena *arena, const double *value, int64_t count) {
 typedef struct Total {
     double value, magnitude; /* of the sum, product or extreme; of an ARG: the extreme so far */
     double at;               /* ARG: the linear index of the extreme */
+    double squares;          /* of a SUM's terms, where there is noise */
     bool any;
 } Total;
 
@@ -152,12 +164,16 @@ static bool next_point(int64_t *dims, const int64_t *extent, int from, int to) {
 static Total element_total(const Eval *eval, const Node *node, Tape *tape, int64_t *dims,
                            int64_t example) {
     Total total = total_new(node->reduce);
+    const Noise *noise = noise_of(eval, node);
     int64_t end = node->over_batch ? eval->examples : example + 1;
     for (int64_t e = node->over_batch ? 0 : example; e < end; e++) {
         int64_t index = 0;
         do {
             double magnitude, value = tape_run(tape, dims, e, &magnitude);
             total_add(&total, node->reduce, value, magnitude, index++);
+            if (!noise) continue;
+            if (node->reduce == RED_SUM) total.squares += value * value;
+            total.value = noise_round(noise, node->id, total.value, sqrt(total.squares));
         } while (next_point(dims, node->extent, node->rank, node_dims(node)));
     }
     if (node->reduce == RED_ARGMAX || node->reduce == RED_ARGMIN)
@@ -174,6 +190,11 @@ static Values node_values(Eval *eval, Node *node, bool magnitudes);
 static Values operand_values(Node *node, void *context) {
     const Operands *operands = context;
     return node_values(operands->eval, node, operands->magnitudes);
+}
+
+static Tape *node_tape(const Node *node, Operands *o) {
+    return tape_new(o->eval->work, node->body, &o->eval->draws, noise_of(o->eval, node),
+                    o->magnitudes, operand_values, o);
 }
 
 /* The elements of every example from dims[0] = first to last (all of them where rank is 0). */
@@ -217,9 +238,7 @@ static void compute_group(Eval *eval, const ScanGroup *group, bool magnitudes) {
     }
     Operands operands = {eval, magnitudes};
     for (int i = 0; i < n; i++)
-        if (values[i])
-            tape[i] = tape_new(eval->work, group->nodes.at[i]->body, &eval->draws, magnitudes,
-                               operand_values, &operands);
+        if (values[i]) tape[i] = node_tape(group->nodes.at[i], &operands);
     for (int64_t k = 0; k < group->extent; k++) {
         int64_t step = group->direction < 0 ? group->extent - 1 - k : k;
         for (int i = 0; i < n; i++)
@@ -248,8 +267,10 @@ static void compute_call(Eval *eval, const Node *node, Values *values, bool magn
     values->magnitude = magnitudes ? NEW_ARRAY(eval->work, double, count) : NULL;
     for (int64_t i = 0; i < count; i++)
         most = fmax(most, fabs(values->value[i]));
-    for (int64_t i = 0; magnitudes && i < count; i++)
-        values->magnitude[i] = most;
+    for (int64_t i = 0; i < count; i++) {
+        values->value[i] = noise_round(noise_of(eval, node), (uint32_t)i, values->value[i], most);
+        if (magnitudes) values->magnitude[i] = most;
+    }
 }
 
 static Values node_values(Eval *eval, Node *node, bool magnitudes) {
@@ -268,8 +289,7 @@ static Values node_values(Eval *eval, Node *node, bool magnitudes) {
         compute_group(eval, group, magnitudes);
     } else if (node->kind == NODE_COMP) {
         Operands operands = {eval, magnitudes};
-        Tape *tape =
-            tape_new(eval->work, node->body, &eval->draws, magnitudes, operand_values, &operands);
+        Tape *tape = node_tape(node, &operands);
         int64_t count = eval_count(eval, node);
         values->value = NEW_ARRAY(eval->work, double, count);
         if (magnitudes) values->magnitude = NEW_ARRAY(eval->work, double, count);

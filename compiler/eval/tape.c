@@ -23,6 +23,7 @@ struct Tape {
     VEC(Step) steps;
     double *value, *magnitude;
     const DrawState *draws;
+    const Noise *noise;
     bool magnitudes;
     Values (*values)(Node *, void *);
     void *context;
@@ -78,10 +79,10 @@ static int slot_of(Tape *tape, const Scalar *s) {
     return tape->steps.len - 1;
 }
 
-Tape *tape_new(Arena *arena, const Scalar *s, const DrawState *draws, bool magnitudes,
-               Values (*values)(Node *, void *), void *context) {
+Tape *tape_new(Arena *arena, const Scalar *s, const DrawState *draws, const Noise *noise,
+               bool magnitudes, Values (*values)(Node *, void *), void *context) {
     Tape *tape = NEW(arena, Tape);
-    tape->arena = arena, tape->draws = draws, tape->magnitudes = magnitudes;
+    tape->arena = arena, tape->draws = draws, tape->noise = noise, tape->magnitudes = magnitudes;
     tape->values = values, tape->context = context;
     map_init(&tape->slots, arena);
     slot_of(tape, s);
@@ -151,27 +152,31 @@ static double run_draw(Tape *tape, const Step *step, const int64_t *dims, int64_
                      draws->presentation[example]);
 }
 
+static void run_step(Tape *tape, const Step *step, int slot, const int64_t *dims, int64_t example) {
+    switch (step->s->kind) {
+    case SC_READ:
+        run_read(tape, step, slot, dims, example);
+        return;
+    case SC_OP:
+        run_op(tape, step, slot);
+        return;
+    case SC_CONST:
+        tape->value[slot] = step->s->value;
+        break;
+    case SC_INDEX:
+        tape->value[slot] = (double)ix_eval(step->s->ix, dims, computed, tape);
+        break;
+    case SC_DRAW:
+        tape->value[slot] = run_draw(tape, step, dims, example);
+        break;
+    }
+    tape->magnitude[slot] = fabs(tape->value[slot]);
+}
+
 double tape_run(Tape *tape, const int64_t *dims, int64_t example, double *magnitude) {
     for (int i = 0; i < tape->steps.len; i++) {
-        const Step *step = &tape->steps.at[i];
-        switch (step->s->kind) {
-        case SC_READ:
-            run_read(tape, step, i, dims, example);
-            continue;
-        case SC_OP:
-            run_op(tape, step, i);
-            continue;
-        case SC_CONST:
-            tape->value[i] = step->s->value;
-            break;
-        case SC_INDEX:
-            tape->value[i] = (double)ix_eval(step->s->ix, dims, computed, tape);
-            break;
-        case SC_DRAW:
-            tape->value[i] = run_draw(tape, step, dims, example);
-            break;
-        }
-        tape->magnitude[i] = fabs(tape->value[i]);
+        run_step(tape, &tape->steps.at[i], i, dims, example);
+        if (tape->noise) tape->value[i] = noise_round(tape->noise, 0, tape->value[i], 0);
     }
     *magnitude = tape->magnitude[tape->steps.len - 1];
     return tape->value[tape->steps.len - 1];

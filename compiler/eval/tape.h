@@ -16,10 +16,21 @@ typedef struct DrawState {
     uint32_t step;
 } DrawState;
 
+/* How far off the roundings to float32 are: at most `size`, relatively. */
+typedef struct Noise {
+    double size;
+    uint64_t seed;
+} Noise;
+/* The value rounded to float32 and off at random, in proportion to it or to `scale` where that is
+ * larger; itself where float32 holds it exactly, or without noise. The same value at the same
+ * `place` is off by the same: errors of equal roundings add up, as they do in the machine. */
+double noise_round(const Noise *noise, uint32_t place, double value, double scale);
+
 typedef struct Tape Tape;
-/* `values` gives those of a node that the scalar reads; magnitudes are run where wanted. */
-Tape *tape_new(Arena *arena, const Scalar *s, const DrawState *draws, bool magnitudes,
-               Values (*values)(Node *, void *), void *context);
+/* `values` gives those of a node that the scalar reads; magnitudes are run where wanted, with
+ * noise (or NULL) after each step. */
+Tape *tape_new(Arena *arena, const Scalar *s, const DrawState *draws, const Noise *noise,
+               bool magnitudes, Values (*values)(Node *, void *), void *context);
 /* The value at the dimensions `dims` for `example`; *magnitude is set where wanted. */
 double tape_run(Tape *tape, const int64_t *dims, int64_t example, double *magnitude);
 

@@ -76,7 +76,8 @@ static bool check_setting(Build *b, const Setting *setting) {
                        .float_bytes = setting->bytes,
                        .runtime = b->config->runtime};
     Native native;
-    if (!native_open(&native, b->arena, b->unit, &how)) return false;
+    Unit *unit = b->config->compiled ? b->config->compiled : b->unit;
+    if (!native_open(&native, b->arena, unit, &how)) return false;
     Equal equal = {.arena = b->arena,
                    .unit = b->unit,
                    .samples = b->samples,
@@ -150,6 +151,7 @@ static bool unit_passes(Unit *unit, const Config *config) {
 
 int check_unit(Arena *arena, Unit *unit, const Config *config) {
     if (!unit_passes(unit, config)) return FAULT_REFUSED;
+    if (config->compiled && !unit_passes(config->compiled, config)) return FAULT_REFUSED;
     Build b = {.arena = arena, .config = config, .unit = unit};
     b.samples = samples_make(arena, unit, config->examples, config->seed);
     inputs_scale(b.samples, config->inputs);

@@ -15,6 +15,8 @@ enum { MOST_SETTINGS = 4 };
 typedef struct Config {
     const char *subject; /* shown */
     const char *runtime; /* path of its archive, or NULL */
+    const char *planted; /* file of a faulty twin, or NULL: success is that it differs; */
+    Unit *compiled;      /* what is compiled in place of the subject */
     Setting setting[MOST_SETTINGS];
     int settings;
     int64_t examples;

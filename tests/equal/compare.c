@@ -40,6 +40,7 @@ static Unit *subject_load(Arena *arena, const char *subject) {
 static int check(Config *config) {
     Arena *arena = arena_new();
     Unit *unit = subject_load(arena, config->subject);
+    if (unit && config->planted) config->compiled = subject_load(arena, config->planted);
     config->input_gradients = !ends_with(config->subject, ".gr");
     int faults = unit && !diag_errors() ? check_unit(arena, unit, config) : FAULT_REFUSED;
     diag_flush();
@@ -48,17 +49,18 @@ static int check(Config *config) {
            : faults               ? "differs"
                                   : "equal");
     arena_free(arena);
-    return faults & FAULT_REFUSED ? 1 : faults ? 4 : 0;
+    return faults & FAULT_REFUSED ? 1 : !faults == !config->planted ? 0 : 4;
 }
 
 static int usage(void) {
-    fprintf(stderr,
-            "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
-            "[--runtime=FILE] [-O0..3]\n"
-            "                    [--inputs=FACTOR] [--full] [--no-gradients] [--graph] [-v]\n"
-            "                    FILE.gr | FILE.graph | \"def(...) on [shape]\"\n"
-            "       gradus-equal [the same] [--shrink=TRIALS] [--keep=DIR] "
-            "random:SEED[-SEED] | layers:SEED[-SEED]\n");
+    fprintf(stderr, "usage: gradus-equal [--float=32|64] [--examples=N] [--seed=N] [--cpu=NAME] "
+                    "[--runtime=FILE] [-O0..3]\n"
+                    "                    [--inputs=FACTOR] [--full] [--no-gradients] [--graph] "
+                    "[--planted=FILE] "
+                    "[-v]\n"
+                    "                    FILE.gr | FILE.graph | \"def(...) on [shape]\"\n"
+                    "       gradus-equal [the same] [--shrink=TRIALS] [--keep=DIR] "
+                    "random:SEED[-SEED] | layers:SEED[-SEED]\n");
     return 2;
 }
 
@@ -85,6 +87,8 @@ static bool option_read(Options *o, const char *word) {
         o->how.cpu = value, o->fixed = true;
     else if (!strncmp(word, "--runtime=", 10))
         c->runtime = value;
+    else if (!strncmp(word, "--planted=", 10))
+        c->planted = value;
     else if (!strncmp(word, "--shrink=", 9))
         o->sweep.shrink = atoi(value);
     else if (!strncmp(word, "--keep=", 7))

@@ -210,6 +210,36 @@ Test(eval, magnitudes_see_through_cancellation) {
     cr_assert_gt(eval_magnitude(eval, q)[1], 1e3 * 4 / 2e-3); /* |a| mag b / b^2 */
 }
 
+/* ---- Noise: exact things stay, the rest is off by a little, the same everywhere. */
+Test(eval, noise_moves_what_float32_rounds) {
+    const double *x;
+    Node *X = leaf(NODE_PARAM, "x", 1, (int64_t[]){8}, &x);
+    const Scalar *read = sc_read_all(g, X);
+    Node *exact =
+        graph_map(g, 1, (int64_t[]){8}, op2(OP_MUL, k(0.5), sc_index(g, d(0))), NULL, (Span){0});
+    Node *third =
+        graph_map(g, 1, (int64_t[]){8}, op2(OP_DIV, op2(OP_GE, read, read), k(3)), NULL, (Span){0});
+    CompSpec spec = {.reduce = RED_SUM, .nred = 1, .extent = {8}};
+    spec.body = op2(OP_SUB, read, op2(OP_ADD, read, k(0x1p-40)));
+    Node *lost = graph_comp(g, &spec);
+    cr_assert_eq(*eval_node(eval, lost), -0x1p-37);
+    eval_noise(eval, 0x1p-20, 7);
+    double first = *eval_node(eval, lost);
+    cr_assert_neq(first, -0x1p-37);
+    cr_assert_float_eq(first, 0, 8 * 0x1p-19);
+    for (int i = 0; i < 8; i++) {
+        cr_assert_eq(eval_node(eval, exact)[i], 0.5 * i);
+        cr_assert_eq(eval_node(eval, third)[i], *eval_node(eval, third), "equal roundings");
+        cr_assert_float_eq(eval_node(eval, third)[i], 1.0 / 3, 0x1p-21);
+    }
+    eval_noise(eval, 0x1p-20, 8);
+    cr_assert_neq(*eval_node(eval, lost), first);
+    eval_noise(eval, 0x1p-20, 7);
+    cr_assert_eq(*eval_node(eval, lost), first);
+    eval_noise(eval, 0, 0);
+    cr_assert_eq(*eval_node(eval, lost), -0x1p-37);
+}
+
 /* ---- Draws */
 static philox4x32_ctr_t block(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t place,
                               uint64_t seed) {
