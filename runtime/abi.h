@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 7, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 8, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -99,15 +99,16 @@ typedef struct GrLeaf {        /* what a checkpoint holds; row-major in mem */
 
 typedef struct GrFill { int64_t offset, count; int32_t bytes; double value; } GrFill; /* halos, once at start */
 
-typedef enum GrFormat { GR_IDX, GR_CSV } GrFormat;
-typedef struct GrColumn { const char *name, *column; } GrColumn; /* bound name, CSV column */
+typedef struct GrColumn { const char *name, *column; } GrColumn; /* bound name, what it is in the file */
+typedef struct GrFile {
+    const char *name;
+    const unsigned char *bytes;    /* where it is embedded, or NULL */
+    int64_t size;
+} GrFile;
 typedef struct GrSource {
-    int32_t format;
-    const char *files[2];          /* idx: images, labels */
-    const GrColumn *columns;       /* CSV; all other columns, in order, are the model's input */
-    int32_t ncolumns;
-    const unsigned char *embedded; /* the first file's bytes, or NULL */
-    int64_t embedded_size;
+    const char *format;            /* a row of data/formats.def */
+    const GrFile *files; int32_t nfiles;
+    const GrColumn *columns; int32_t ncolumns;
 } GrSource;
 typedef struct GrSet {
     const char *name;              /* train validation test */

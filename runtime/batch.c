@@ -68,6 +68,8 @@ static uint32_t lane_example(const Batch *batch, int64_t block, int lane) {
     }
 FILL(fill_real_float, float, double, (float)x)
 FILL(fill_real_double, double, double, x)
+FILL(fill_float_float, float, float, x)
+FILL(fill_float_double, double, float, (double)x)
 FILL(fill_pixel_float, float, unsigned char, pixel_float[x])
 FILL(fill_pixel_double, double, unsigned char, pixel_double[x])
 FILL(fill_byte_float, float, unsigned char, (float)x)
@@ -89,6 +91,14 @@ static void fill_field(const Batch *batch, const DataField *field, const GrBuffe
             fill_real_double((double *)to, rows, from, end);
         else
             fill_real_float((float *)to, rows, from, end);
+        return;
+    }
+    if (field->kind == FIELD_FLOAT) {
+        ROWS(float);
+        if (wide)
+            fill_float_double((double *)to, rows, from, end);
+        else
+            fill_float_float((float *)to, rows, from, end);
         return;
     }
     ROWS(unsigned char);

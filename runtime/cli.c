@@ -48,7 +48,7 @@ static const struct OptionRow {
      TRAIN | EVAL | PREDICT, TEXT, AT(weights), 0},
     {"--log", "FILE", "write a log of JSON Lines", TRAIN | EVAL, TEXT, AT(log), 0},
     {"--out", "DIR", "folder of the weights files", TRAIN | EVAL | PREDICT, TEXT, AT(out), 0},
-    {"--input", "FILE", "examples to predict, idx or CSV", PREDICT, TEXT, AT(input), 0},
+    {"--input", "FILE", "examples to predict, in any format of data", PREDICT, TEXT, AT(input), 0},
     {"--output", "FILE", "where to put the predictions", PREDICT, TEXT, AT(output), 0},
     {"--set-name", "SET", "train, validation or test", EVAL | PREDICT, TEXT, AT(set_name), 0},
     {"--samples", "N", "predictions with draws: mean and spread", PREDICT, COUNT, AT(samples), 0},

@@ -81,15 +81,16 @@ static bool take_batch(Follow *f, Data *data, bool *any) {
         text = more;
     }
     *any = rows > 0 && !caught;
-    *data = (Data){.file = "standard input"};
+    *data = (Data){0};
     if (!*any) {
         free(text);
         return true;
     }
-    DataFile files[2] = {
-        {.name = "standard input", .bytes = (unsigned char *)text, .size = strlen(text)}, {0}};
+    DataFile *file = data_file(data, "standard input");
+    file->bytes = (unsigned char *)text;
+    file->size = strlen(text);
     Fault told;
-    if (data_readers[GR_CSV].read(f->source, files, true, data, &told)) {
+    if (data_read(f->source, true, data, &told)) {
         f->line += rows;
         return true;
     }
@@ -190,7 +191,7 @@ static bool open_follow(Follow *f) {
     f->step = run_program(run, GR_STEP);
     f->loss = f->step ? run_result(f->step, "loss") : NULL;
     for (int i = 0; i < model->nsources && !f->source; i++)
-        if (model->sources[i].format == GR_CSV) f->source = &model->sources[i];
+        if (!strcmp(model->sources[i].format, "csv")) f->source = &model->sources[i];
     if (!f->loss || !f->source)
         return fault_set(
             f->fault, GR_USAGE,
@@ -223,7 +224,7 @@ static bool follow(Follow *f) {
         if (!take_batch(f, &data, &any)) return false;
         bool lone = any && data.count < f->run->model->min_batch;
         bool ok = !any || lone || learn(f, &data);
-        csv_free(&data);
+        data_close(&data);
         if (!ok) return false;
     }
     tell(f, true);

@@ -44,10 +44,12 @@ static void print_values(const GrModel *model) {
     for (int i = 0; i < model->nsets; i++) {
         const GrSource *source = &model->sources[model->sets[i].source];
         const GrSet *set = &model->sets[i];
-        const char *file = source->files[0] ? source->files[0] : "(embedded)";
-        printf("%-11s %s%s%s\n", set->name, set->split >= 0 ? "part of " : "",
-               set->taken_from >= 0 ? model->sets[set->taken_from].name : file,
-               source->embedded && set->taken_from < 0 ? " (embedded)" : "");
+        printf("%-11s %s", set->name, set->split >= 0 ? "part of " : "");
+        if (set->taken_from >= 0) printf("%s", model->sets[set->taken_from].name);
+        for (int f = 0; f < source->nfiles && set->taken_from < 0; f++)
+            printf("%s%s%s", f ? ", " : "", source->files[f].name,
+                   source->files[f].bytes ? " (embedded)" : "");
+        putchar('\n');
     }
 }
 

@@ -48,7 +48,7 @@ expect "an object for another machine" 0 "" env -u GRADUS_RUNTIME "$gradus" buil
 expect "this machine's own triple" 0 "" "$gradus" build --target="$(uname -m)-linux-gnu" "$here/model.gr" -o "$here/m"
 expect "a machine that nobody knows" 1 "no target 'nowhere-linux'" "$gradus" build --target=nowhere-linux --emit=obj "$here/model.gr" -o "$here/m.o"
 expect "check: the table" 0 "total" "$gradus" check "$here/model.gr"
-expect "check: the data's header" 0 "400 rows of 3 columns" "$gradus" check "$here/model.gr"
+expect "check: the data's header" 0 "400 examples of 2 unbound columns" "$gradus" check "$here/model.gr"
 sed 's/arm = "arm"/arm = "arms"/' "$here/model.gr" >"$here/column.gr"
 expect "check: a column that the file has not" 5 "has no column 'arms'" "$gradus" check "$here/column.gr"
 cat >"$here/border.gr" <<'EOF'

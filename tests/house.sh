@@ -50,3 +50,9 @@ status=$?
 verdict "$status" "$(sed -n '$s/\.$//p' "$own/table")" "$own/log"
 diff -u stdlib/README.md "$own/table" >"$own/log"
 verdict $? "stdlib/README.md is what \`gradus doc --table\` prints" "$own/log"
+
+# Every format of data files stands in the reference; what it reads is in its row.
+sed -n 's/^FORMAT(\([a-z0-9_]*\),.*/\1/p' runtime/data/formats.def >"$own/formats"
+while read -r name; do grep -q "^| \`$name(" grammar/reference.md || echo "$name is not in grammar/reference.md"; done <"$own/formats" >"$own/log"
+[ -s "$own/formats" ] && [ ! -s "$own/log" ]
+verdict $? "every data format is in grammar/reference.md" "$own/log"

@@ -236,8 +236,8 @@ static void put_hypers(Emitter *e, Row *model) {
 }
 
 /* The bytes of a file, to travel in the executable; diagnosed where it cannot be read. */
-static LLVMValueRef file_bytes(Emitter *e, const DataSource *source, int64_t *size) {
-    const char *path = source->files[0];
+static LLVMValueRef file_bytes(Emitter *e, const DataSource *source, const char *path,
+                               int64_t *size) {
     if (source->bytes) {
         *size = source->size;
         LLVMValueRef made =
@@ -283,12 +283,18 @@ static void put_sources(Emitter *e, Row *model) {
     for (int i = 0; i < unit->sources.len; i++) {
         const DataSource *source = &unit->sources.at[i];
         Row row = {.n = 0};
-        put_i32(e, &row, source->format == FORMAT_IDX ? GR_IDX : GR_CSV);
-        Row files = {.n = 0};
-        for (int f = 0; f < 2; f++)
-            put_text(e, &files, source->files[f]);
-        put(&row, LLVMConstArray2(e->ptr, files.at, 2));
-        ValueList columns = {0};
+        put_text(e, &row, source->format->name);
+        ValueList files = {0}, columns = {0};
+        for (int f = 0; f < source->files.len; f++) {
+            Row file = {.n = 0};
+            int64_t size = 0;
+            put_text(e, &file, source->files.at[f]);
+            put(&file, source->embed ? file_bytes(e, source, source->files.at[f], &size)
+                                     : LLVMConstNull(e->ptr));
+            put_i64(e, &file, size);
+            VEC_PUSH(e->arena, files, row_value(e, &file));
+        }
+        put_array(e, &row, &files, "files");
         for (int c = 0; c < source->columns.len; c++) {
             Row column = {.n = 0};
             put_text(e, &column, source->columns.at[c].name);
@@ -296,9 +302,6 @@ static void put_sources(Emitter *e, Row *model) {
             VEC_PUSH(e->arena, columns, row_value(e, &column));
         }
         put_array(e, &row, &columns, "columns");
-        int64_t size = 0;
-        put(&row, source->embed ? file_bytes(e, source, &size) : LLVMConstNull(e->ptr));
-        put_i64(e, &row, size);
         VEC_PUSH(e->arena, rows, row_value(e, &row));
     }
     put_array(e, model, &rows, "sources");

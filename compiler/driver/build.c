@@ -157,10 +157,12 @@ static uint64_t cache_key(const Work *work, const BackOptions *back) {
         hash = hash_text(hash, words[i]);
     hash = hash_stamp(hash_stamp(hash, "/proc/self/exe"), back->runtime);
     hash = hash_bytes(hash, &work->unit->config.batch, sizeof work->unit->config.batch);
-    for (int i = 0; i < work->unit->sources.len; i++)
-        if (work->unit->sources.at[i].embed)
+    for (int i = 0; i < work->unit->sources.len; i++) {
+        const DataSource *source = &work->unit->sources.at[i];
+        for (int f = 0; f < source->files.len && source->embed; f++)
             hash = hash_stamp(hash, arena_printf(work->arena, "%s/%s", work->unit->model_dir,
-                                                 work->unit->sources.at[i].files[0]));
+                                                 source->files.at[f]));
+    }
     return hash;
 }
 

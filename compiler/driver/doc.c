@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `gradus doc` and `gradus explain`: what the library and the table of codes say of themselves.
- * Needs front and base. Holds no text of its own about any def. */
+ * `gradus doc` and `gradus explain`: what the library, the data formats and the table of codes say of
+ * themselves. Needs front, ir and base. Holds no text of its own about any def. */
 #include "driver.h"
 #include <string.h>
 
@@ -87,6 +87,27 @@ static void doc_list(Arena *arena, const Module *module) {
     }
 }
 
+static void lines_show(const char *text) {
+    for (const char *p = text ? text : ""; *p;) {
+        size_t length = strcspn(p, "\n");
+        printf("    %.*s\n", (int)length, p);
+        p += length + (p[length] == '\n');
+    }
+}
+
+static void formats_list(void) {
+    printf("\nFormats of data files\n");
+    for (int i = 0; i < format_count; i++) {
+        const char *doc = format_table[i].doc;
+        printf("  %-46s %.*s\n", format_table[i].name, (int)strcspn(doc, "\n"), doc);
+    }
+}
+
+static void format_show(const DataFormat *format) {
+    printf("format %s\n", format->use);
+    lines_show(format->doc);
+}
+
 static const char *kind_text(const Decl *decl) {
     return decl->kind == DECL_MODEL ? "model" : "def";
 }
@@ -96,11 +117,7 @@ static void doc_show(Arena *arena, const Decl *decl) {
     int line = 0, column = 0;
     source_position(decl->at, &line, &column);
     printf("%s %s\n", kind_text(decl), signature_of(arena, decl));
-    for (const char *p = decl->doc ? decl->doc : ""; *p;) {
-        size_t length = strcspn(p, "\n");
-        printf("    %.*s\n", (int)length, p);
-        p += length + (p[length] == '\n');
-    }
+    lines_show(decl->doc);
     printf("\n");
     source_show(decl);
     printf("\n(%s:%d)\n", source ? source->path : "", line);
@@ -118,12 +135,15 @@ int verb_doc(Arena *arena, const Options *options) {
     if (options->table) return techniques_print(arena, module);
     if (options->nfiles == 0) {
         doc_list(arena, module);
+        formats_list();
         return EXIT_OK;
     }
     const char *name = options->files[0];
     const Decl *found = NULL;
-    Name *names = NEW_ARRAY(arena, Name, module->decls.len + 1);
+    Name *names = NEW_ARRAY(arena, Name, module->decls.len + format_count);
     size_t count = 0;
+    for (int i = 0; i < format_count; i++)
+        names[count++] = name_of(format_table[i].name);
     for (int i = 0; i < module->decls.len; i++) { /* the last one wins, as in a program */
         const Decl *decl = module->decls.at[i];
         if (!documented(decl)) continue;
@@ -132,6 +152,10 @@ int verb_doc(Arena *arena, const Options *options) {
     }
     if (found) {
         doc_show(arena, found);
+        return EXIT_OK;
+    }
+    if (format_find(name)) {
+        format_show(format_find(name));
         return EXIT_OK;
     }
     Name near = name_nearest(name_of(name), names, count);

@@ -90,9 +90,9 @@ int verb_dump(Arena *arena, const Options *options);
 int verb_diff(Arena *arena, const Options *options);
 int verb_new(Arena *arena, const Options *options);
 
-/* ---- headers.c: what data files say of themselves. False where one contradicts the model. */
+/* ---- headers.c: data files as the runtime reads them. False where one contradicts the model. */
 bool headers_check(Arena *arena, const Unit *unit, const char *data_dir);
-/* Examples in a source's file; -1 where it is not found or cannot be read. */
+/* Examples in a source's files; -1 where one is not found or cannot be read (diagnosed). */
 int64_t headers_count(Arena *arena, const Unit *unit, const char *data_dir,
                       const DataSource *source);
 #endif

@@ -84,8 +84,9 @@ static bool batch_count(Work *work) {
             unit->config.batch = count;
             return true;
         }
+        if (diag_errors()) return false; /* it cannot be read: that is said */
         diag_error(source->at, "E0613", "`batch = all`: how many examples has '%s'?",
-                   source->files[0]);
+                   source->files.at[0]);
         diag_help("it was not found beside the model, in --data or in $GRADUS_DATA; or write the "
                   "number: `batch = 1000`");
         return false;

@@ -16,9 +16,11 @@ static int find_set(const Elab *e, Name name) {
 
 /* ---- Files */
 static bool same_source(const DataSource *a, const DataSource *b) {
-    if (a->format != b->format || a->files[0] != b->files[0] || a->files[1] != b->files[1] ||
-        a->embed != b->embed || a->columns.len != b->columns.len)
+    if (a->format != b->format || a->files.len != b->files.len || a->embed != b->embed ||
+        a->columns.len != b->columns.len)
         return false;
+    for (int i = 0; i < a->files.len; i++)
+        if (a->files.at[i] != b->files.at[i]) return false;
     for (int i = 0; i < a->columns.len; i++)
         if (a->columns.at[i].name != b->columns.at[i].name ||
             a->columns.at[i].column != b->columns.at[i].column)
@@ -64,8 +66,17 @@ static void take_column(Elab *e, DataSource *s, const Arg *a) {
         s->embed = !strcmp(a->value->name, "true");
         return;
     }
+    const DataFormat *format = s->format;
+    if (!format->named) {
+        if (fail(e, a->at, "E0520", "there is nothing that `%s` could name in a file of `%s`",
+                 a->name, format->name))
+            fail_help(e, "write `%s`, and `embed = true` where it is to travel in the executable",
+                      format->use);
+        return;
+    }
     if (a->value->kind != EXPR_STRING) {
-        fail(e, a->at, "E0520", "`%s = \"column\"` names a column of the file", a->name);
+        fail(e, a->at, "E0520", "`%s = \"%s\"` names one %s of the file", a->name, format->named,
+             format->named);
         return;
     }
     if (e->model && !bound_name(e, a->name) && !column_used(e, a->name)) {
@@ -88,37 +99,30 @@ static void take_column(Elab *e, DataSource *s, const Arg *a) {
 
 static int source_of(Elab *e, const Expr *x, Name set) {
     DataSource s = {.at = x->at};
-    const char *format = x->kind == EXPR_CALL && x->base->kind == EXPR_NAME ? x->base->name : "";
-    int files = 0, wanted = 2;
-    if (!strcmp(format, "generate")) {
+    Name word = x->kind == EXPR_CALL && x->base->kind == EXPR_NAME ? x->base->name : NULL;
+    if (word == name_of("generate")) {
         if (!generate_source(e, x, set, &s)) return -1;
         VEC_PUSH(e->arena, e->unit->sources, s);
         return e->unit->sources.len - 1;
     }
-    if (!strcmp(format, "csv"))
-        s.format = FORMAT_CSV, wanted = 1;
-    else if (strcmp(format, "idx")) {
-        if (fail(e, x->at, "E0522",
-                 "a set comes from `idx(\"images\", \"labels\")` or `csv(\"file\", name = "
-                 "\"column\")`, or a def makes it: `generate(200, def)`"))
-            fail_help(
-                e,
-                "or it is taken from another: `validation = train when example.number >= 55000`");
-        return -1;
-    }
+    if (!word || !(s.format = format_find(word))) return -1; /* front has said so */
     for (int i = 0; i < x->args.len; i++) {
         const Arg *a = &x->args.at[i];
         if (a->name)
             take_column(e, &s, a);
-        else if (a->value->kind != EXPR_STRING || files == wanted) {
-            fail(e, a->at, "E0520", "`%s` takes %d file name%s", format, wanted,
-                 wanted == 1 ? "" : "s");
+        else if (a->value->kind != EXPR_STRING || s.files.len == s.format->most) {
+            if (fail(e, a->at, "E0520", "`%s` takes %s%d file name%s", word,
+                     s.format->most > s.format->least ? "at most " : "", s.format->most,
+                     s.format->most == 1 ? "" : "s"))
+                fail_help(e, "write `%s`", s.format->use);
             return -1;
         } else
-            s.files[files++] = name_of(a->value->text);
+            VEC_PUSH(e->arena, s.files, name_of(a->value->text));
     }
-    if (files == 0) {
-        fail(e, x->at, "E0520", "`%s` wants a file name", format);
+    if (s.files.len < s.format->least) {
+        if (fail(e, x->at, "E0520", "`%s` wants %s", word,
+                 s.format->least == 1 ? "a file name" : "more file names"))
+            fail_help(e, "write `%s`", s.format->use);
         return -1;
     }
     for (int i = 0; i < e->unit->sources.len; i++)

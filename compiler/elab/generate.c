@@ -79,9 +79,9 @@ bool generate_source(Elab *e, const Expr *x, Name set, DataSource *s) {
         return false;
     }
     s->count = count;
-    s->format = FORMAT_CSV;
+    s->format = format_find("csv"); /* as which the driver writes what it evaluates */
     s->embed = true;
-    s->files[0] = name_printf("what `generate` makes for %s", set);
+    VEC_PUSH(e->arena, s->files, name_printf("what `generate` makes for %s", set));
     for (int i = 0; i < items; i++)
         if (!take_item(e, s, v->kind == VAL_TUPLE ? v->items.at[i] : v, i, x->args.at[1].value->at))
             return false;

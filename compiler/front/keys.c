@@ -104,6 +104,34 @@ static void check_value(Scope *scope, const Stmt *key) {
     scope->inner.len = mark;
 }
 
+/* A set is read from files, made by a def, or, behind `when`, taken from another: whether it says so. */
+static bool check_set(const Scope *scope, const Stmt *key) {
+    static const struct {
+        const char *name, *use;
+    } table[] = {
+#define FORMAT(name, least, most, named, use, ...) {#name, use},
+#include "formats.def"
+#undef FORMAT
+        {"generate", "generate(200, def)"},
+    };
+    const Expr *x = key->value->kind == EXPR_WHEN ? key->value->a : key->value;
+    Name word = x->kind == EXPR_CALL && x->base->kind == EXPR_NAME ? x->base->name : NULL;
+    Name names[LENGTH(table)];
+    char *uses = "";
+    if (x != key->value && x->kind == EXPR_NAME) return true;
+    for (int i = 0; i < LENGTH(table); i++) {
+        names[i] = name_of(table[i].name);
+        if (word == names[i]) return true;
+        uses = arena_printf(scope->arena, "%s%s`%s`", uses, i ? ", " : "", table[i].use);
+    }
+    diag_error(x->at, "E0522", word ? "`%s` is no format of data files" : "this is no set", word);
+    Name near = word ? name_nearest(word, names, LENGTH(table)) : NULL;
+    if (near) diag_help("did you mean `%s`?", near);
+    diag_help("a set comes from %s", uses);
+    diag_help("or from another: `validation = train when example.number >= 55000`");
+    return false;
+}
+
 /** Checks a `train` or `data` block. */
 void check_keys(const Module *module, const Decl *decl) {
     Scope scope;
@@ -125,6 +153,7 @@ void check_keys(const Module *module, const Decl *decl) {
         const Stmt *key = decl->body.at[i];
         check_key(decl, i);
         loss |= strcmp(key->targets.at[0].name, "loss") == 0;
+        if (!train && key->value && !is_setting(key) && !check_set(&scope, key)) continue;
         if (model || !train) check_value(&scope, key);
     }
     if (train && !loss) {

@@ -64,11 +64,9 @@ static const struct {
     /* data and its files */
     {"example", SOFT},
     {"generate", SOFT},
-    {"csv", SOFT},
-    {"idx", SOFT},
-    {"npy", SOFT},
-    {"npz", SOFT},
-    {"cifar", SOFT},
+#define FORMAT(name, ...) {#name, SOFT},
+#include "formats.def"
+#undef FORMAT
 };
 
 static Name names[LENGTH(table)];

@@ -283,15 +283,23 @@ typedef struct Program {
     VEC(Result) results;
 } Program;
 
-typedef enum SourceFormat { FORMAT_IDX, FORMAT_CSV } SourceFormat;
-typedef struct Column { /* CSV: a column bound to a name */
+/* Formats of data files: runtime/data/formats.def says what the members are. */
+typedef struct DataFormat {
+    const char *name;
+    int least, most;
+    const char *named, *use, *doc;
+} DataFormat;
+extern const DataFormat format_table[];
+extern const int format_count;
+const DataFormat *format_find(const char *name); /* NULL where there is none */
+typedef struct Column { /* what a format names in a file, bound to a name */
     Name name, column;
 } Column;
 typedef struct DataSource {
-    SourceFormat format;
-    Name files[2];       /* idx: images, labels; csv: the file */
-    VEC(Column) columns; /* csv: outputs and other named columns; the rest are the input */
-    bool embed;          /* the file's bytes travel in the executable */
+    const DataFormat *format;
+    VEC(Name) files;
+    VEC(Column) columns; /* outputs and others that are bound; the rest is the input */
+    bool embed;          /* the files' bytes travel in the executable */
     NodeList made;       /* of a set that a def makes: its values, in order of the columns */
     int64_t count;       /* so many examples of it */
     const char *bytes;   /* what it made, once that was evaluated; else NULL */

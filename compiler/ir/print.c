@@ -30,7 +30,6 @@ const char *const text_program[] = {
     [PROGRAM_WATCH] = "watch", [PROGRAM_CHECK] = "check", [PROGRAM_TRACE] = "trace"};
 const char *const text_result[] = {
     [RESULT_VALUE] = "value", [RESULT_NEXT] = "next", [RESULT_STOP] = "stop"};
-const char *const text_source[] = {[FORMAT_IDX] = "idx", [FORMAT_CSV] = "csv"};
 const char *const text_list[TEXT_LISTS] = {"inputs", "params", "states", "fitted", "params_at"};
 
 NodeList *unit_list(Unit *unit, int list) {
@@ -349,9 +348,11 @@ static void print_config(Printer *p, const TrainConfig *c) {
 }
 
 static void print_source(Printer *p, const DataSource *source) {
-    fprintf(p->out, "source %s", text_source[source->format]);
-    print_name(p, source->files[0]);
-    print_name(p, source->files[1]);
+    fprintf(p->out, "source %s", source->format->name);
+    for (int i = 0; i < source->files.len; i++) {
+        fputs(" file", p->out);
+        print_name(p, source->files.at[i]);
+    }
     fputs(source->embed ? " embed" : "", p->out);
     for (int i = 0; i < source->columns.len; i++) {
         fputs(" column", p->out);

@@ -48,12 +48,13 @@ static void read_config(Reader *r) {
 
 static void read_source(Reader *r) {
     DataSource source = {.at = r->span};
-    int format = r->kind == TOKEN_WORD ? text_find(text_source, FORMAT_CSV + 1, r->text) : -1;
-    if (format < 0) text_fail(r, r->span, "unknown format of a source");
+    source.format = r->kind == TOKEN_WORD ? format_find(r->text) : NULL;
+    if (!source.format) text_fail(r, r->span, "unknown format of a source");
     text_next(r);
-    source.format = (SourceFormat)format;
-    for (int i = 0; i < 2; i++)
-        source.files[i] = text_name(r);
+    while (text_take_word(r, "file"))
+        VEC_PUSH(r->arena, source.files, text_name(r));
+    if (source.files.len < source.format->least || source.files.len > source.format->most)
+        text_fail(r, source.at, "as many files as the format takes");
     source.embed = text_take_word(r, "embed");
     while (text_take_word(r, "column")) {
         Column column = {.name = text_name(r)};

@@ -11,7 +11,6 @@ extern const char *const text_leaf[LEAF_KINDS];
 extern const char *const text_draw[DRAW_BERNOULLI + 1];
 extern const char *const text_program[PROGRAM_KINDS];
 extern const char *const text_result[RESULT_STOP + 1];
-extern const char *const text_source[FORMAT_CSV + 1];
 /* The lists of leaves that a unit keeps, by the word that introduces each. */
 enum { TEXT_LISTS = 5 };
 extern const char *const text_list[TEXT_LISTS];

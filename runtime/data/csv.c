@@ -161,24 +161,9 @@ static bool read_rows(Csv *csv, char **names, int columns, double **matrix, int6
     return true;
 }
 
-static bool no_column(const Csv *csv, const GrColumn *wanted, char **names, int count) {
-    char *all = io_format("%s", "");
-    for (int i = 0; i < count && strlen(all) < 800; i++) {
-        char *more = io_format("%s%s%s", all, i ? ", " : "", names[i]);
-        free(all);
-        all = more;
-    }
-    const char *near = text_nearest(wanted->column, (const char *const *)names, count);
-    fault_set(csv->fault, GR_BAD_DATA, "%s: has no column '%s' (bound to '%s')%s%s%s; columns: %s",
-              csv->name, wanted->column, wanted->name, near ? "; did you mean '" : "",
-              near ? near : "", near ? "'?" : "", all);
-    free(all);
-    return false;
-}
-
 /* Which column each bound name has; `bound` by column. */
-static bool bind(const Csv *csv, const GrSource *source, bool targets, char **names, int count,
-                 const char **bound) {
+static bool bind(const Csv *csv, const GrSource *source, bool targets, const Data *data,
+                 char **names, int count, const char **bound) {
     for (int i = 0; i < source->ncolumns; i++) {
         const GrColumn *wanted = &source->columns[i];
         int found = -1;
@@ -189,7 +174,9 @@ static bool bind(const Csv *csv, const GrSource *source, bool targets, char **na
                                  wanted->column);
             found = c;
         }
-        if (found < 0 && targets) return no_column(csv, wanted, names, count);
+        if (found < 0 && targets)
+            return data_not_there(data, "column", wanted, (const char *const *)names, count,
+                                  csv->fault);
         if (found >= 0) bound[found] = wanted->name;
     }
     return true;
@@ -198,10 +185,11 @@ static bool bind(const Csv *csv, const GrSource *source, bool targets, char **na
 static void make_fields(Data *data, char **names, const char *const *bound, int columns,
                         double *matrix) {
     int inputs = 0;
+    data_own(data, matrix);
     for (int c = 0; c < columns; c++) {
         DataField *field = data_field(data, FIELD_COLUMN, FIELD_REAL);
         field->bound = bound[c];
-        field->column = names[c];
+        field->column = data_own(data, names[c]);
         field->count = 1;
         field->stride = columns;
         field->first = matrix + c;
@@ -209,7 +197,8 @@ static void make_fields(Data *data, char **names, const char *const *bound, int 
     }
     data->input_text = io_format("%d unbound column%s", inputs, inputs == 1 ? "" : "s");
     if (!inputs) return;
-    double *input = io_alloc((size_t)(data->count * inputs), sizeof *input), *to = input;
+    double *input = data_own(data, io_alloc((size_t)(data->count * inputs), sizeof *input));
+    double *to = input;
     for (int64_t row = 0; row < data->count; row++)
         for (int c = 0; c < columns; c++)
             if (!bound[c]) *to++ = matrix[row * columns + c];
@@ -224,10 +213,11 @@ static void names_free(char **names, int count) {
     free(names);
 }
 
-bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *data, Fault *fault) {
-    Csv csv = {.name = files[0].name,
-               .at = (char *)files[0].bytes,
-               .end = (char *)files[0].bytes + files[0].size,
+bool csv_read(const GrSource *source, bool targets, Data *data, Fault *fault) {
+    DataFile *file = &data->files[0];
+    Csv csv = {.name = file->name,
+               .at = (char *)file->bytes,
+               .end = (char *)file->bytes + file->size,
                .line = 1,
                .fault = fault};
     char **names = NULL;
@@ -238,12 +228,12 @@ bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *dat
         return false;
     }
     const char **bound = io_alloc((size_t)columns, sizeof *bound);
-    bool fine = bind(&csv, source, targets, names, columns, bound) &&
+    bool fine = bind(&csv, source, targets, data, names, columns, bound) &&
                 read_rows(&csv, names, columns, &matrix, &data->count);
     if (fine) {
         make_fields(data, names, bound, columns, matrix);
-        free(files[0].bytes);
-        files[0].bytes = NULL;
+        free(file->bytes);
+        file->bytes = NULL;
         columns = 0; /* the fields have the names */
     } else {
         free(matrix);
@@ -251,15 +241,4 @@ bool csv_read(const GrSource *source, DataFile files[2], bool targets, Data *dat
     names_free(names, columns);
     free(bound);
     return fine;
-}
-
-void csv_free(Data *data) {
-    bool first = true;
-    for (int i = 0; i < data->nfields; i++) {
-        const DataField *field = &data->fields[i];
-        if (field->role == FIELD_INPUT || (first && field->role == FIELD_COLUMN))
-            free((void *)(uintptr_t)field->first);
-        if (field->role == FIELD_COLUMN) free((void *)(uintptr_t)field->column), first = false;
-    }
-    data_close(data);
 }

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * The table of formats, where files are looked for, and which field feeds which input of the model.
- * Needs the readers. Does not know how a format is laid out. */
+ * Sources: where files are looked for, the reader of their format, what readers share.
+ * Needs the readers of formats.def. Does not know how a format is laid out. */
 #include "data.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 const DataReader data_readers[] = {
-    [GR_IDX] = {"idx", idx_fits, idx_read},
-    [GR_CSV] = {"CSV", csv_fits, csv_read},
+#define FORMAT(name, ...) {#name, name##_fits, name##_read},
+#include "formats.def"
+#undef FORMAT
 };
 const int data_reader_count = (int)(sizeof data_readers / sizeof *data_readers);
+
+static const DataReader *find_reader(const char *name) {
+    for (int i = 0; i < data_reader_count; i++)
+        if (!strcmp(data_readers[i].name, name)) return &data_readers[i];
+    return NULL;
+}
 
 uint64_t data_hash(uint64_t hash, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
@@ -27,6 +33,64 @@ DataField *data_field(Data *data, FieldRole role, FieldKind kind) {
     return &data->fields[data->nfields++];
 }
 
+void data_extent(DataField *field, const int64_t *extent, int rank) {
+    field->rank = rank;
+    field->count = 1;
+    for (int i = 0; i < rank; i++)
+        field->count *= field->extent[i] = extent[i];
+    field->stride = field->count;
+}
+
+DataFile *data_file(Data *data, const char *name) {
+    data->files = io_more(data->files, sizeof *data->files * (size_t)(data->nfiles + 1));
+    data->files[data->nfiles] = (DataFile){.name = io_format("%s", name)};
+    data->file = data->files[0].name;
+    return &data->files[data->nfiles++];
+}
+
+void *data_own(Data *data, void *memory) {
+    data->owned = io_more(data->owned, sizeof *data->owned * (size_t)(data->nowned + 1));
+    data->owned[data->nowned++] = memory;
+    return memory;
+}
+
+/* `more` behind `text`, which is freed, and between them `with` where there is a text. */
+static char *append(char *text, const char *with, const char *more) {
+    char *whole = io_format("%s%s%s", text, *text ? with : "", more);
+    free(text);
+    return whole;
+}
+
+char *data_shape(const int64_t *extent, int rank) {
+    char *text = io_format("%s", "");
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)extent[i]);
+        text = append(text, " x ", number);
+        count *= extent[i];
+    }
+    const char *several = count == 1 ? "" : "s";
+    char *whole = rank == 1 ? io_format("%s value%s", text, several)
+                            : io_format("%s%s%lld value%s", text, rank ? " = " : "",
+                                        (long long)count, several);
+    free(text);
+    return whole;
+}
+
+bool data_not_there(const Data *data, const char *what, const GrColumn *wanted,
+                    const char *const *names, int count, Fault *fault) {
+    char *all = io_format("%s", "");
+    for (int i = 0; i < count && strlen(all) < 800; i++)
+        all = append(all, ", ", names[i]);
+    const char *near = text_nearest(wanted->column, names, count);
+    fault_set(fault, GR_BAD_DATA, "%s: has no %s '%s' (bound to '%s')%s%s%s; %ss: %s", data->file,
+              what, wanted->column, wanted->name, near ? "; did you mean '" : "", near ? near : "",
+              near ? "'?" : "", what, all);
+    free(all);
+    return false;
+}
+
 /* `path` as it is, or with ".gz" put on or taken off; NULL where neither exists. */
 static char *with_or_without_gz(const char *path) {
     if (io_exists(path)) return io_format("%s", path);
@@ -38,7 +102,7 @@ static char *with_or_without_gz(const char *path) {
     return NULL;
 }
 
-static char *find(const char *name, const DataPlaces *places, Fault *fault) {
+char *data_find(const char *name, const DataPlaces *places, Fault *fault) {
     if (name[0] == '/') {
         char *found = with_or_without_gz(name);
         if (!found) fault_set(fault, GR_BAD_DATA, "%s: there is no such data file", name);
@@ -74,203 +138,87 @@ static char *find(const char *name, const DataPlaces *places, Fault *fault) {
     return NULL;
 }
 
-static bool load(const GrSource *source, int which, const DataPlaces *places, DataFile *file,
-                 Fault *fault) {
-    const char *name = source->files[which];
-    if (!which && source->embedded) {
-        file->name = io_format("%s (embedded)", name ? name : "data");
-        file->size = (size_t)source->embedded_size;
+static bool load(Data *data, const GrFile *from, const DataPlaces *places, Fault *fault) {
+    DataFile *file = data_file(data, from->name);
+    char *path =
+        from->bytes ? io_format("%s (embedded)", from->name) : data_find(from->name, places, fault);
+    if (!path) return false;
+    free(file->name);
+    file->name = path;
+    data->file = data->files[0].name;
+    if (from->bytes) {
+        file->size = (size_t)from->size;
         file->bytes = io_alloc(file->size + 1, 1);
-        memcpy(file->bytes, source->embedded, file->size);
-    } else {
-        char *path = find(name, places, fault);
-        if (!path) return false;
-        file->name = path;
-        if (!io_read_file(path, &file->bytes, &file->size, fault)) return false;
+        memcpy(file->bytes, from->bytes, file->size);
+    } else if (!io_read_file(path, &file->bytes, &file->size, fault)) {
+        return false;
     }
-    return io_gunzip(file->name, &file->bytes, &file->size, fault);
+    return io_gunzip(path, &file->bytes, &file->size, fault);
 }
 
-static bool read_files(const GrSource *source, DataFile files[2], bool targets, Data *data,
-                       Fault *fault) {
-    data->file = files[0].name;
-    for (int i = 0; i < 2 && files[i].name; i++)
-        data->hash = data_hash(data->hash, files[i].bytes, files[i].size);
-    if (source->format < 0 || source->format >= data_reader_count)
-        return fault_set(fault, GR_FAILED, "%s: format %d is unknown to this runtime", data->file,
+bool data_read(const GrSource *source, bool targets, Data *data, Fault *fault) {
+    const DataReader *reader = find_reader(source->format);
+    for (int i = 0; i < data->nfiles; i++)
+        data->hash = data_hash(data->hash, data->files[i].bytes, data->files[i].size);
+    if (!reader)
+        return fault_set(fault, GR_FAILED, "%s: format '%s' is unknown to this runtime", data->file,
                          source->format);
-    if (!data_readers[source->format].read(source, files, targets, data, fault)) return false;
+    if (!reader->read(source, targets, data, fault)) return false;
     if (data->count > UINT32_MAX)
         return fault_set(fault, GR_BAD_DATA, "%s: more than 2^32 - 1 examples", data->file);
     return true;
 }
 
 bool data_open(const GrSource *source, const DataPlaces *places, Data *data, Fault *fault) {
-    DataFile files[2] = {{0}, {0}};
     *data = (Data){0};
-    for (int i = 0; i < 2 && source->files[i]; i++)
-        if (!load(source, i, places, &files[i], fault)) return false;
-    return read_files(source, files, true, data, fault);
+    for (int i = 0; i < source->nfiles; i++)
+        if (!load(data, &source->files[i], places, fault)) return false;
+    return data_read(source, true, data, fault);
+}
+
+/* What the file looks like: the format that is expected, where it fits, else the first that does.
+ */
+static const char *format_of(const DataFile *file, const GrSource *like) {
+    const DataReader *liked = like ? find_reader(like->format) : NULL;
+    if (liked && liked->fits(file)) return liked->name;
+    for (int i = 0; i < data_reader_count; i++)
+        if (data_readers[i].fits(file)) return data_readers[i].name;
+    return NULL;
 }
 
 bool data_open_file(const char *path, const GrSource *like, Data *data, Fault *fault) {
-    DataFile files[2] = {{.name = io_format("%s", path)}, {0}};
     *data = (Data){0};
-    if (!io_read_file(path, &files[0].bytes, &files[0].size, fault) ||
-        !io_gunzip(path, &files[0].bytes, &files[0].size, fault))
+    DataFile *file = data_file(data, path);
+    if (!io_read_file(path, &file->bytes, &file->size, fault) ||
+        !io_gunzip(path, &file->bytes, &file->size, fault))
         return false;
-    GrSource source = {0};
-    for (int i = 0; i < data_reader_count; i++) {
-        if (!data_readers[i].fits(&files[0])) continue;
-        source.format = i;
-        source.files[0] = path;
-        if (like && like->format == i) {
-            source.columns = like->columns;
-            source.ncolumns = like->ncolumns;
-        }
-        return read_files(&source, files, false, data, fault);
+    GrSource source = {.format = format_of(file, like)};
+    if (!source.format) {
+        char *all = io_format("%s", "");
+        for (int i = 0; i < data_reader_count; i++)
+            all = append(all, ", ", data_readers[i].name);
+        fault_set(fault, GR_BAD_DATA, "%s: is in none of the formats that are read: %s", path, all);
+        free(all);
+        return false;
     }
-    return fault_set(fault, GR_BAD_DATA, "%s: is neither idx nor CSV", path);
+    if (like && !strcmp(like->format, source.format)) {
+        source.columns = like->columns;
+        source.ncolumns = like->ncolumns;
+    }
+    return data_read(&source, false, data, fault);
 }
 
 void data_close(Data *data) {
+    for (int i = 0; i < data->nfiles; i++) {
+        free(data->files[i].name);
+        free(data->files[i].bytes);
+    }
+    for (int i = 0; i < data->nowned; i++)
+        free(data->owned[i]);
+    free(data->files);
+    free(data->owned);
     free(data->fields);
     free(data->input_text);
+    free(data->no_input);
     *data = (Data){0};
-}
-
-double data_value(const DataField *field, int64_t example, int64_t element) {
-    int64_t at = example * field->stride + element;
-    switch (field->kind) {
-    case FIELD_REAL:
-        return ((const double *)field->first)[at];
-    case FIELD_PIXEL:
-        return ((const unsigned char *)field->first)[at] / 255.0;
-    default:
-        return ((const unsigned char *)field->first)[at];
-    }
-}
-
-double *data_known(Data *data, const char *name) {
-    for (int i = 0; i < data->nfields; i++)
-        if (data->fields[i].role == FIELD_KNOWN && !strcmp(data->fields[i].bound, name))
-            return (double *)(uintptr_t)data->fields[i].first;
-    double *values = io_alloc((size_t)data->count, sizeof *values);
-    for (int64_t i = 0; i < data->count; i++)
-        values[i] = NAN;
-    DataField *field = data_field(data, FIELD_KNOWN, FIELD_REAL);
-    field->bound = name;
-    field->count = field->stride = 1;
-    field->first = values;
-    return values;
-}
-
-static const DataField *find_bound(const Data *data, const char *name, size_t size) {
-    for (int i = 0; i < data->nfields; i++) {
-        const char *bound = data->fields[i].bound;
-        if (bound && strlen(bound) == size && !strncmp(bound, name, size)) return &data->fields[i];
-    }
-    return NULL;
-}
-
-static const DataField *find_role(const Data *data, FieldRole role) {
-    for (int i = 0; i < data->nfields; i++)
-        if (data->fields[i].role == role) return &data->fields[i];
-    return NULL;
-}
-
-static const DataField *find_target(const Data *data, const GrModel *model, const char *output,
-                                    size_t size) {
-    const DataField *field = find_bound(data, output, size);
-    bool first = model->noutputs && strlen(model->outputs[0]) == size &&
-                 !strncmp(model->outputs[0], output, size);
-    return field || !first ? field : find_role(data, FIELD_LABEL);
-}
-
-static const DataField *find_field(const Data *data, const GrModel *model, const char *name) {
-    static const char target[] = ".target", example[] = "example.";
-    size_t size = strlen(name), tail = sizeof target - 1, head = sizeof example - 1;
-    if (!strcmp(name, "example.label"))
-        return model->noutputs
-                   ? find_target(data, model, model->outputs[0], strlen(model->outputs[0]))
-                   : NULL;
-    if (!strncmp(name, example, head)) {
-        for (int i = 0; i < data->nfields; i++) /* what the runtime knows goes before columns */
-            if (data->fields[i].role == FIELD_KNOWN && !strcmp(data->fields[i].bound, name + head))
-                return &data->fields[i];
-        const DataField *field = find_bound(data, name + head, size - head);
-        for (int i = 0; i < data->nfields && !field; i++)
-            if (data->fields[i].column && !strcmp(data->fields[i].column, name + head))
-                field = &data->fields[i];
-        return field;
-    }
-    if (size > tail && !strcmp(name + size - tail, target))
-        return find_target(data, model, name, size - tail);
-    const DataField *field = find_bound(data, name, size);
-    if (!field && model->ninputs && !strcmp(name, model->inputs[0]))
-        field = find_role(data, FIELD_INPUT);
-    return field;
-}
-
-static char *shape_text(const GrBuffer *buffer) {
-    char *text = io_format("[");
-    for (int i = 0; i < buffer->rank; i++) {
-        char *more = io_format("%s%s%lld", text, i ? ", " : "", (long long)buffer->extent[i]);
-        free(text);
-        text = more;
-    }
-    char *whole = io_format("%s]", text);
-    free(text);
-    return whole;
-}
-
-static bool check_classes(const Data *data, const DataField *field, const GrBuffer *buffer,
-                          Fault *fault) {
-    for (int64_t i = 0; i < data->count; i++)
-        for (int64_t e = 0; e < field->count; e++) {
-            double value = data_value(field, i, e);
-            if (value >= 0 && value < buffer->classes && value == floor(value)) continue;
-            char text[NUMBER_TEXT];
-            return fault_set(fault, GR_BAD_DATA,
-                             "%s: example %lld has class %s, but '%s' is class[%d]: whole numbers "
-                             "0 to %d",
-                             data->file, (long long)i, number_text(value, 8, text), buffer->name,
-                             buffer->classes, buffer->classes - 1);
-        }
-    return true;
-}
-
-const DataField *data_bind(const Data *data, const GrModel *model, const GrBuffer *buffer,
-                           Fault *fault) {
-    const DataField *field = find_field(data, model, buffer->name);
-    if (!field) {
-        char *columns = io_format("%s", "");
-        for (int i = 0; i < data->nfields; i++) {
-            const char *name = data->fields[i].column;
-            if (!name) continue;
-            char *more = io_format("%s%s%s", columns, *columns ? ", " : "; its columns: ", name);
-            free(columns);
-            columns = more;
-        }
-        fault_set(fault, GR_BAD_DATA, "%s: holds nothing for '%s' of model '%s'%s", data->file,
-                  buffer->name, model->name, columns);
-        free(columns);
-        return NULL;
-    }
-    if (field->count != buffer->count) {
-        char *shape = shape_text(buffer);
-        if (field->role == FIELD_INPUT)
-            fault_set(fault, GR_BAD_DATA,
-                      "%s: an example has %s, but the input '%s'%s of model '%s' takes %lld",
-                      data->file, data->input_text, buffer->name, shape, model->name,
-                      (long long)buffer->count);
-        else
-            fault_set(fault, GR_BAD_DATA, "%s: '%s' takes %lld values%s; the data has %lld",
-                      data->file, buffer->name, (long long)buffer->count, shape,
-                      (long long)field->count);
-        free(shape);
-        return NULL;
-    }
-    if (buffer->classes > 0 && !check_classes(data, field, buffer, fault)) return NULL;
-    return field;
 }

@@ -2,8 +2,6 @@
  * The idx format (MNIST): a big-endian header and unsigned bytes; images, and labels in a second
  * file. Needs data.h. Strict: every byte is accounted for. */
 #include "data.h"
-#include <stdlib.h>
-#include <string.h>
 
 enum { UNSIGNED_BYTE = 0x08, MOST_DIMENSIONS = 8 };
 
@@ -59,27 +57,17 @@ static bool read_header(const DataFile *file, IdxHeader *header, Fault *fault) {
     return true;
 }
 
-bool idx_read(const GrSource *source, DataFile files[2], bool targets, Data *data, Fault *fault) {
+bool idx_read(const GrSource *source, bool targets, Data *data, Fault *fault) {
     (void)source;
+    const DataFile *files = data->files;
     IdxHeader images, labels;
     if (!read_header(&files[0], &images, fault)) return false;
     data->count = images.extent[0];
-    data->input_text = io_format("%s", "");
-    for (int i = 1; i < images.rank; i++) {
-        char *more = io_format("%s%s%lld", data->input_text, i > 1 ? " x " : "",
-                               (long long)images.extent[i]);
-        free(data->input_text);
-        data->input_text = more;
-    }
-    char *whole = images.rank > 2
-                      ? io_format("%s = %lld values", data->input_text, (long long)images.each)
-                      : io_format("%lld values", (long long)images.each);
-    free(data->input_text);
-    data->input_text = whole;
+    data->input_text = data_shape(images.extent + 1, images.rank - 1);
     DataField *field = data_field(data, FIELD_INPUT, FIELD_PIXEL);
-    field->count = field->stride = images.each;
+    data_extent(field, images.extent + 1, images.rank - 1);
     field->first = files[0].bytes + images.size;
-    if (!targets || !files[1].name) return true;
+    if (!targets || data->nfiles < 2) return true;
     if (!read_header(&files[1], &labels, fault)) return false;
     if (labels.rank != 1)
         return fault_set(fault, GR_BAD_DATA,

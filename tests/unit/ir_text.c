@@ -129,7 +129,8 @@ Test(ir_text, convolution_with_pooling_and_update) {
     VEC_PUSH(arena, unit->layers,
              ((LayerRow){.path = name_of("conv1"), .def = name_of("conv"), .output = conv}));
     DataSource source = {
-        .format = FORMAT_CSV, .files = {name_of("with \"quotes\" and \\.csv")}, .embed = true};
+        .format = format_find("csv"), .embed = true};
+    VEC_PUSH(arena, source.files, name_of("with \"quotes\" and \\.csv"));
     VEC_PUSH(arena, source.columns, ((Column){name_of("kind"), name_of("the class")}));
     VEC_PUSH(arena, unit->sources, source);
     VEC_PUSH(arena, unit->sets, ((DataSet){name_of("train"), 0, -1, 1}));
@@ -150,13 +151,13 @@ Test(ir_text, convolution_with_pooling_and_update) {
     cr_assert(
         strstr(
             text,
-            "source csv \"with \\\"quotes\\\" and \\\\.csv\" - embed column kind \"the class\"\n"),
+            "source csv file \"with \\\"quotes\\\" and \\\\.csv\" embed column kind \"the class\"\n"),
         "%s", text);
     cr_assert(strstr(text, " = grad %4 by %1\n"), "%s", text);
     Unit *read = unit_of(text);
     cr_assert(read->config.seed == UINT64_MAX && read->config.has_stop &&
               read->config.best == name_of("error_rate"));
-    cr_assert(read->sets.at[0].split == 1 && read->sources.at[0].files[1] == NULL);
+    cr_assert(read->sets.at[0].split == 1 && read->sources.at[0].files.len == 1);
     cr_assert_eq(read->params.at[0], read->programs.at[1].results.at[1].target);
     free(text);
 }

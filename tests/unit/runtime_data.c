@@ -55,7 +55,8 @@ static void put_gz(const char *path, const void *bytes, size_t size) {
     "\0\0\0\3"                                                                                     \
     "\2\0\1"
 #define BYTES(text) text, sizeof text - 1
-static const GrSource idx = {.format = GR_IDX, .files = {"images", "labels"}};
+static const GrFile idx_files[] = {{.name = "images"}, {.name = "labels"}};
+static const GrSource idx = {.format = "idx", .files = idx_files, .nfiles = 2};
 
 static void idx_fails(const char *images, size_t nimages, const char *labels, size_t nlabels,
                       const char *told) {
@@ -93,7 +94,7 @@ Test(runtime_idx, reads_plain_and_packed) {
     unlink("images.gz");
     put_file("images", BYTES(IMAGES)); /* or taken off */
     GrSource packed = idx;
-    packed.files[0] = "images.gz";
+    packed.files = (const GrFile[]){{.name = "images.gz"}, {.name = "labels"}};
     Data data;
     Fault fault;
     cr_assert(data_open(&packed, &here, &data, &fault), "%s", fault.text);
@@ -166,8 +167,9 @@ Test(runtime_idx, refuses_damaged_gzip) {
 /* ---- CSV */
 
 static const GrColumn columns[] = {{"kind", "class"}};
+static const GrFile csv_files[] = {{.name = "t.csv"}};
 static const GrSource csv = {
-    .format = GR_CSV, .files = {"t.csv"}, .columns = columns, .ncolumns = 1};
+    .format = "csv", .files = csv_files, .nfiles = 1, .columns = columns, .ncolumns = 1};
 
 static bool csv_opens(const char *text, Data *data, Fault *fault) {
     put_file("t.csv", text, strlen(text));
@@ -267,7 +269,7 @@ Test(runtime_csv, is_chosen_by_content) {
     cr_assert(data_open_file("some", &csv, &data, &fault), "%s", fault.text);
     cr_assert(data.count == 3 && data.nfields == 1);
     put_file("some", BYTES("\x89PNG\r\n\x1a\n\0\0\0"));
-    cr_assert(!data_open_file("some", &csv, &data, &fault) && strstr(fault.text, "neither"));
+    cr_assert(!data_open_file("some", &csv, &data, &fault) && strstr(fault.text, "csv"));
 }
 
 /* Cut and changed at random, a file is read or refused; nothing else (run with sanitizers too). */
@@ -275,29 +277,26 @@ Test(runtime_readers, survive_anything) {
     static const char text[] = "\"a\",class,b\r\n1,0,2.5\n\"-3e1\",1,4\n7,\"2\",1e-3\n";
     static const char odd[] = "\",\r\n;.eE+-0\0\xff"
                               "a";
-    const DataReader *readers[] = {&data_readers[GR_CSV], &data_readers[GR_IDX]};
     for (uint32_t i = 0; i < 40000; i++) {
         Philox draw = philox(5, i, 0, 0, 0);
         const char *from = i % 2 ? IMAGES : text;
         size_t size = i % 2 ? sizeof IMAGES - 1 : sizeof text - 1;
-        DataFile files[2] = {{.name = "f", .bytes = malloc(size + 1), .size = size}, {0}};
-        Data data = {.file = "f"};
+        Data data = {0};
+        DataFile *file = data_file(&data, "f");
         Fault fault = {0};
-        memcpy(files[0].bytes, from, size);
+        file->bytes = memcpy(malloc(size + 1), from, size);
         for (int k = 0; k < 3; k++) {
             uint32_t at = draw.word[k] % (uint32_t)size, what = draw.word[k] >> 16;
-            files[0].bytes[at] =
+            file->bytes[at] =
                 k ? (unsigned char)odd[what % (sizeof odd - 1)] : (unsigned char)what;
         }
-        if (i % 3 == 0) files[0].size = draw.word[3] % size;
-        files[0].bytes[files[0].size] = 0;
-        GrSource source = i % 2 ? idx : csv;
-        bool ok = readers[i % 2]->read(&source, files, i % 5 == 0, &data, &fault);
+        file->size = i % 3 == 0 ? draw.word[3] % size : size;
+        file->bytes[file->size] = 0;
+        bool ok = data_read(i % 2 ? &idx : &csv, i % 5 == 0, &data, &fault);
         cr_assert(ok ? data.count > 0 : fault.code == GR_BAD_DATA && *fault.text);
         for (int f = 0; ok && f < data.nfields; f++) /* its last value is inside */
             (void)data_value(&data.fields[f], data.count - 1, data.fields[f].count - 1);
         data_close(&data);
-        free(files[0].bytes);
     }
 }
 
@@ -323,8 +322,7 @@ Test(runtime_places, embedded_needs_no_file) {
     GrSource source = csv;
     Data data;
     Fault fault;
-    source.embedded = (const unsigned char *)text;
-    source.embedded_size = sizeof text - 1;
+    source.files = (const GrFile[]){{"t.csv", (const unsigned char *)text, sizeof text - 1}};
     cr_assert(data_open(&source, &(DataPlaces){NULL, NULL, NULL}, &data, &fault), "%s", fault.text);
     cr_assert(data.count == 2 && strstr(data.file, "embedded"));
 }

@@ -214,8 +214,9 @@ static const GrHyper hypers[] = {{"step", offsetof(Mem, step), 0},
                                  {"validation.error_rate", offsetof(Mem, error_rate), 0}};
 static const GrFill fills[] = {{offsetof(Mem, halo), 16, 4, -1.5}};
 static const GrColumn columns[] = {{"kind", "class"}};
+static const GrFile files[] = {{.name = "fake.csv"}};
 static const GrSource sources[] = {
-    {.format = GR_CSV, .files = {"fake.csv"}, .columns = columns, .ncolumns = 1}};
+    {.format = "csv", .files = files, .nfiles = 1, .columns = columns, .ncolumns = 1}};
 static const GrSet sets[] = {{"train", 0, -1, -1}, {"validation", 0, 0, 2}};
 static const char *const inputs[] = {"x"}, *const outputs[] = {"kind"};
 
