@@ -60,14 +60,9 @@ static bool match_named(Elab *e, const Stage *s, Value **arg) {
     for (int i = 0; i < s->named.len; i++) {
         const Offer *o = &s->named.at[i];
         int p = find_param(s->decl, o->name);
-        if (p >= 0 && !arg[p]) {
-            arg[p] = o->value;
-        } else if (o->value->fixed) { /* offered: taken by those that declare it */
-            continue;
-        } else if (p >= 0) {
-            fail(e, o->at, "E0403", "`%s` is given twice to `%s`", o->name, stage_name(s));
-            return false;
-        } else {
+        if (p >= 0) {
+            if (!arg[p]) arg[p] = o->value;
+        } else if (!o->value->fixed) { /* what is offered is taken by those that declare it */
             VEC(Name) names = {0};
             for (int k = 0; k < s->decl->params.len; k++)
                 VEC_PUSH(e->arena, names, s->decl->params.at[k].name);

@@ -43,8 +43,7 @@ static bool extent_binary(Elab *e, const Expr *x, int64_t *out) {
         break;
     }
     default:
-        fail(e, x->at, "E0311", "a comparison is not an extent");
-        return false;
+        bug("`%s` is no operator of integers", x->name);
     }
     return bad || *out > (int64_t)1 << 52 || *out < -((int64_t)1 << 52) ? overflow(e, x) : true;
 }
@@ -52,6 +51,10 @@ static bool extent_binary(Elab *e, const Expr *x, int64_t *out) {
 static bool extent_number(Elab *e, const Expr *x, int64_t *out) {
     Value *v = eval_number(e, x);
     if (v->kind != VAL_NUMBER) return false;
+    if (v->truth) {
+        fail(e, x->at, "E0311", "a condition is not an extent");
+        return false;
+    }
     if (value_integer(v, out)) return true;
     if (v->known)
         fail(e, x->at, "E0311", "an extent is a whole number, this is %.10g", v->num);

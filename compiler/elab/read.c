@@ -70,10 +70,6 @@ static bool spread(Elab *e, const Expr *x, const Value *base, const Ix **at, con
     bool ok = true;
     for (int i = 0; i < x->args.len; i++) {
         const Expr *c = x->args.at[i].value;
-        if (x->args.at[i].name) {
-            fail(e, c->at, "E0319", "coordinates have no names");
-            return false;
-        }
         const Bind *b = c->kind == EXPR_PACK ? bind_find(e, c->name) : NULL;
         if (c->kind == EXPR_PACK && (!b || !b->pack || !b->placed)) {
             if (fail(e, c->at, "E0203", "`%s...` is not bound here", c->name))

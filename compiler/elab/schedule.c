@@ -110,7 +110,7 @@ static void stop_rule(Elab *e, const Expr *x, int rules) {
         stop_push(e, v->s);
     else if (v->kind == VAL_DEF && stage_missing(&v->stages.at[0], 0) > 1)
         fail(e, x->at, "E0560",
-             "a stop rule wants what it looks at: `%s` is not given all of its arguments",
+             "a stop rule wants what it looks at: %s is not given all of its arguments",
              value_text(e, v));
     else
         fail(e, x->at, "E0560", "this is no stop rule: it has no `stop when`");
