@@ -169,6 +169,7 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
     const Node *node = read->node;
     int64_t step = 1;
     for (int m = node->rank - 1; m >= 0; m--) {
+        if (!m) step = plan_pitch(e->program, node);
         if (place_merged(e, read->at[m], step, pos, &place)) {
             step *= node->extent[m];
             continue;
@@ -324,11 +325,12 @@ static LLVMValueRef from_element(Emitter *e, LLVMValueRef value, int bytes) {
 }
 
 /* Where the element of the kernel's space at pos lies in memory of that shape. */
-static Place place_element(Emitter *e, const Pos *pos) {
+static Place place_element(Emitter *e, const Node *node, const Pos *pos) {
     LLVMValueRef at = NULL;
     int64_t fixed = 0, step = 1;
     for (int d = e->kernel->axes - 1; d >= 0; d--) {
         bool lanes = e->mode == CARRY_DIM && d == e->kernel->lane_axis;
+        if (!d && e->kernel->axes > 1) step = plan_pitch(e->program, node);
         at = add_ix(e, at, scale_ix(e, e->dim[d], step));
         fixed += (int64_t)pos->off[d] * step * (lanes ? LANES : 1);
         step *= e->kernel->axis[d];
@@ -339,7 +341,7 @@ static Place place_element(Emitter *e, const Pos *pos) {
 LLVMValueRef emit_leaf(Emitter *e, const Node *node, const Pos *pos) {
     const Buffer *buffer = map_get(&e->program->of_node_leaf, node);
     LLVMTypeRef type = buffer->bytes == 8 ? e->f64 : e->f32;
-    Place place = place_element(e, pos);
+    Place place = place_element(e, node, pos);
     LLVMValueRef from = address(e, emit_buffer(e, buffer, 0), &place, buffer->bytes);
     return emit_load(e, e->mode == CARRY_DIM ? emit_vector(type) : type, from,
                      (unsigned)buffer->bytes, true);
@@ -348,7 +350,7 @@ LLVMValueRef emit_leaf(Emitter *e, const Node *node, const Pos *pos) {
 void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value) {
     const Buffer *buffer = e->kernel->makes_leaves ? map_get(&e->program->of_node_leaf, node)
                                                    : plan_buffer(e->plan, e->program, node);
-    Place place = place_element(e, pos);
+    Place place = place_element(e, node, pos);
     LLVMValueRef base = emit_buffer(e, buffer, pos->block);
     value = from_element(e, value, buffer->bytes);
     unsigned bytes = (unsigned)buffer->bytes;

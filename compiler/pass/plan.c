@@ -78,6 +78,7 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
         for (int k = 0; node->kind == NODE_CALL && k < call_info[node->call].operands; k++)
             map_put(&program->doubles, node->operand[k], node->operand[k]);
     }
+    plan_pad(plan, program);
     plan_group(plan, program);
     for (int k = 0; k < program->kernels.len; k++) {
         plan_tile(plan, program, program->kernels.at[k]);
@@ -162,7 +163,7 @@ static void print_node(FILE *out, const ProgramPlan *program, const Plan *plan, 
     else if (map_has(&program->in_place, node))
         fprintf(out, " overwrites %s", buffer->node->name);
     else if (buffer)
-        fprintf(out, " in %s+%lld", buffer->scratch ? "scratch" : "mem", (long long)buffer->offset);
+        fprintf(out, "%s in %s+%lld", map_has(&program->padded, node) ? " padded" : "", buffer->scratch ? "scratch" : "mem", (long long)buffer->offset);
     fputc('\n', out);
 }
 

@@ -111,6 +111,7 @@ typedef struct ProgramPlan {
     Map stored;                    /* comp Node -> itself, where its value must be in memory */
     Map in_place;                  /* comp Node -> leaf whose buffer it writes */
     Map doubles;                   /* operands of calls: float64 */
+    Map padded;                    /* comp Node -> itself: see plan_pitch */
     Buffer *number, *presentation; /* what draws see of each example; NULL where none looks */
     int64_t mem, scratch;          /* bytes of working memory beyond the persistent part */
 } ProgramPlan;
@@ -138,7 +139,12 @@ void plan_work_print(FILE *out, const Plan *plan, double gflops, double gigabyte
 Buffer *plan_buffer(const Plan *plan, const ProgramPlan *program, const Node *node);
 bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes); /* float64? */
 
+/* Elements in memory from one place of a node's first dimension to the next: its plane, and where
+ * planes would all lie on the same sets of a cache, a little more. */
+int64_t plan_pitch(const ProgramPlan *program, const Node *node);
+
 /* Steps of plan_make, a file each. */
+void plan_pad(Plan *plan, ProgramPlan *program);      /* which nodes have a pitch of their own */
 void plan_group(Plan *plan, ProgramPlan *program);    /* nodes to kernels */
 void plan_sink(Plan *plan, ProgramPlan *program);     /* maps to where they are read */
 void plan_schedule(Plan *plan, ProgramPlan *program); /* kernels to phases */
@@ -171,6 +177,7 @@ enum { DRAW_TILE = 8 };
 bool plan_group_ready(const ProgramPlan *program, const ScanGroup *group);
 void plan_group_place(Plan *plan, ProgramPlan *program, const ScanGroup *group, int number,
                       PlanPhase *phase);
-/* Can dimensions from .. rank-1 be run as one in this expression? */
-bool plan_merges(Graph *graph, const Kernel *kernel, const Scalar *body, int from);
+/* Can dimensions from .. rank-1 be run as one for this node of the kernel? */
+bool plan_merges(const Plan *plan, const ProgramPlan *program, const Kernel *kernel,
+                 const Node *node, int from);
 #endif

@@ -98,9 +98,8 @@ static void join(Grouping *grouping, Kernel *home, Node *node, const Reads *read
  * they are in registers. */
 static bool map_rides(Plan *plan, const ProgramPlan *program, const Kernel *kernel,
                       const Node *node, const Reads *reads) {
-    Graph *graph = plan->unit->graph;
     if (!same_space(kernel, node) || kernel->calls.len || kernel->group != map_get(&program->groups, node)) return false;
-    if (kernel->axes < kernel->rank && !plan_merges(graph, kernel, node->body, kernel->axes - 1))
+    if (kernel->axes < kernel->rank && !plan_merges(plan, program, kernel, node, kernel->axes - 1))
         return false;
     if (kernel->batch_sum == BATCH_LANES) return false;
     if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_NONE) return false;
@@ -118,15 +117,15 @@ bool plan_may_ride(Plan *plan, const ProgramPlan *program, const Kernel *kernel,
     return map_rides(plan, program, kernel, node, &reads);
 }
 
-static bool reduction_joins(Graph *graph, const Kernel *kernel, const Node *node,
-                            const Reads *reads) {
+static bool reduction_joins(const Plan *plan, const ProgramPlan *program, const Kernel *kernel,
+                            const Node *node, const Reads *reads) {
     bool leaves = kernel->batch_sum == BATCH_LEAVES;
     const Node *first = leaves                   ? kernel->leaves.at[0]
                         : kernel->reductions.len ? kernel->reductions.at[0]
                                                  : NULL;
     if (!first || (kernel->maps.len && !leaves) || !same_space(kernel, node)) return false;
     if (!leaves && kernel->axes < kernel->rank &&
-        !plan_merges(graph, kernel, node->body, kernel->axes - 1))
+        !plan_merges(plan, program, kernel, node, kernel->axes - 1))
         return false;
     if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_DIM) return false;
     if (first->nred != node->nred || first->over_batch != node->over_batch) return false;
@@ -181,10 +180,11 @@ static bool leaves_by_lanes(const Kernel *kernel, const Scalar *read) {
 
 /* Do lanes fit along the last axis: every operand constant or contiguous there? Then examples can
  * be summed in sequence with sixteen results side by side. Merged dimensions count as one. */
-static bool sequence_lanes(Plan *plan, Kernel *kernel, const Node *node, const Reads *reads) {
+static bool sequence_lanes(const Plan *plan, const ProgramPlan *program, Kernel *kernel,
+                           const Node *node, const Reads *reads) {
     if (!node->rank) return false;
     for (int from = 0; from < node->rank; from++) {
-        if (from < node->rank - 1 && !plan_merges(plan->unit->graph, kernel, node->body, from))
+        if (from < node->rank - 1 && !plan_merges(plan, program, kernel, node, from))
             continue;
         bool fits = true, any = false;
         for (int i = 0; i < reads->n && fits; i++) {
@@ -229,7 +229,7 @@ static void carry_batch_sum(Plan *plan, const ProgramPlan *program, Kernel *kern
         return;
     }
     kernel->batch_sum = BATCH_SEQUENCE;
-    bool lanes = !program->trace && sequence_lanes(plan, kernel, node, reads);
+    bool lanes = !program->trace && sequence_lanes(plan, program, kernel, node, reads);
     kernel->carrier = lanes ? CARRY_DIM : CARRY_NONE;
 }
 
@@ -273,14 +273,14 @@ static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *
 }
 
 /* Fewer, longer loops: trailing dimensions that all members run through together become one. */
-static void merge_axes(Plan *plan, Kernel *kernel) {
+static void merge_axes(const Plan *plan, const ProgramPlan *program, Kernel *kernel) {
     if (kernel->transpose || kernel->calls.len || kernel->axes < kernel->rank) return;
     for (int from = kernel->group ? 1 : 0; from < kernel->rank - 1; from++) {
         bool ok = true;
         for (int i = 0; i < kernel->reductions.len && ok; i++)
-            ok = plan_merges(plan->unit->graph, kernel, kernel->reductions.at[i]->body, from);
+            ok = plan_merges(plan, program, kernel, kernel->reductions.at[i], from);
         for (int i = 0; i < kernel->maps.len && ok; i++)
-            ok = plan_merges(plan->unit->graph, kernel, kernel->maps.at[i]->body, from);
+            ok = plan_merges(plan, program, kernel, kernel->maps.at[i], from);
         if (!ok) continue;
         merge(kernel, from);
         break;
@@ -342,7 +342,7 @@ static void make_leaves(Plan *plan, ProgramPlan *program, Kernel *kernel) {
         VEC_PUSH(plan->arena, program->buffers, buffer);
     }
     VEC_PUSH(plan->arena, kernel->after, maker);
-    merge_axes(plan, maker);
+    merge_axes(plan, program, maker);
 }
 
 /* Riding on the newest kernel keeps the value in a register longest. */
@@ -377,7 +377,7 @@ static Kernel *home_of_reduction(Grouping *grouping, const Node *node, const Rea
                    !plan_carried(grouping->program, kernel, reads->at[i]);
         if (!own && kernel->wide == wide &&
             kernel->group == map_get(&grouping->program->groups, node) &&
-            reduction_joins(grouping->plan->unit->graph, kernel, node, reads) &&
+            reduction_joins(grouping->plan, grouping->program, kernel, node, reads) &&
             may_join(grouping, kernel, reads))
             return kernel;
     }
@@ -440,7 +440,7 @@ void plan_group(Plan *plan, ProgramPlan *program) {
     int made = program->kernels.len;
     for (int k = 0; k < made; k++) {
         Kernel *kernel = program->kernels.at[k];
-        merge_axes(plan, kernel);
+        merge_axes(plan, program, kernel);
         want_transposes(plan, program, kernel);
         make_leaves(plan, program, kernel);
     }

@@ -49,6 +49,7 @@ static void size_buffer(Plan *plan, ProgramPlan *program, Buffer *buffer) {
     }
     /* Turning writes whole groups of 16 elements; nobody looks at what is past the last one. */
     if (buffer->transposed) buffer->elements = (buffer->elements + LANES - 1) / LANES * LANES;
+    else if (node->rank) buffer->elements = plan_pitch(program, node) * node->extent[0];
     buffer->block_stride = align64(buffer->elements * LANES * buffer->bytes);
     buffer->size = buffer->block_stride * program->blocks;
 }

@@ -4,7 +4,7 @@
 #include "plan.h"
 
 typedef struct Merging {
-    Graph *graph;
+    const ProgramPlan *program;
     const Kernel *kernel;
     int from;
     bool ok;
@@ -30,6 +30,7 @@ static bool read_merges(const Merging *merging, const Scalar *read) {
         }
         int dim;
         if (!ix_is_dim(read->at[m], &dim) || dim != next) return false;
+        if (!m && map_has(&merging->program->padded, node_value(read->node))) return false;
         if (dim > merging->from && read->node->extent[m] != kernel->extent[dim]) return false;
         next++;
     }
@@ -61,11 +62,14 @@ static void check(Merging *merging, const Scalar *s) {
     }
 }
 
-bool plan_merges(Graph *graph, const Kernel *kernel, const Scalar *body, int from) {
-    Merging merging = {.graph = graph, .kernel = kernel, .from = from, .ok = true};
+bool plan_merges(const Plan *plan, const ProgramPlan *program, const Kernel *kernel,
+                 const Node *node, int from) {
+    Graph *graph = plan->unit->graph;
+    Merging merging = {.program = program, .kernel = kernel, .from = from, .ok = true};
+    if (!from && map_has(&program->padded, node)) return false;
     merging.element = node_element(graph, kernel->rank, kernel->extent);
     map_init(&merging.seen, graph->arena);
-    check(&merging, body);
+    check(&merging, node->body);
     return merging.ok;
 }
 
