@@ -12,6 +12,7 @@ typedef struct Ordering {
     const Kernel *kernel;
     const Scalar *read[16];
     int n;
+    int streams; /* values of the space that pass once: what is written, what riders read */
     double trips[AXES];
     int axis[AXES]; /* the loops there are */
     int naxes;
@@ -22,6 +23,13 @@ typedef struct Ordering {
 static void note(const Scalar *read, void *context) {
     Ordering *o = context;
     if (o->n < LENGTH(o->read)) o->read[o->n++] = read;
+}
+
+static void note_stream(const Scalar *read, void *context) {
+    Ordering *o = context;
+    if (read->node->per_example && plan_identity(read, o->kernel->rank) &&
+        map_get(&o->program->kernel_of, node_value(read->node)) != o->kernel)
+        o->streams++;
 }
 
 /* Values that dimension `dim` takes while the axes in `whole` run and the others stand at a tile.
@@ -98,6 +106,10 @@ static double traffic(const Ordering *o, const int *order, double cache) {
         int k = inside - 1;
         while (fits && k >= 0 && invariant(o, o->read[i], order[k]))
             k--;
+        if (fits && k >= 0) { /* neighbours of this loop share what they have in common */
+            uint32_t more = whole | 1u << order[k--];
+            bytes = plan_footprint(o->plan, o->program, o->kernel, o->read[i], more);
+        }
         for (; k >= 0; k--)
             bytes *= o->trips[order[k]];
         all += bytes;
@@ -105,12 +117,29 @@ static double traffic(const Ordering *o, const int *order, double cache) {
     return all;
 }
 
+/* What passes once comes in runs of neighbours. The first vectors of each are not seen coming. */
+static double broken_runs(const Ordering *o, const int *order) {
+    enum { UNSEEN = 8, LATE = 50 }; /* vectors; cycles for each */
+    const Kernel *kernel = o->kernel;
+    double run = 1, all = 1;
+    bool whole = true;
+    for (int a = kernel->axes - 1, k = o->naxes - 1; a >= 0; a--) {
+        bool inner = k >= 0 && order[k] == a;
+        all *= (double)kernel->axis[a];
+        if (whole) run *= (double)(inner ? kernel->axis[a] : kernel->tile[a]);
+        whole &= inner || kernel->tile[a] == kernel->axis[a];
+        k -= inner;
+    }
+    return o->streams * all / run * (run < UNSEEN ? run : UNSEEN) * LATE;
+}
+
 /* Bytes a cycle from the second cache, and from what lies behind it. */
-static const double from_l2 = 40, from_far = 10;
+static const double from_l2 = 40, from_far = 20;
 
 static void try_orders(Ordering *o, int *order, int n) {
     if (n == o->naxes) {
-        double cost = traffic(o, order, (double)o->plan->target.l1_bytes) / from_l2 +
+        double cost = broken_runs(o, order) +
+                      traffic(o, order, (double)o->plan->target.l1_bytes) / from_l2 +
                       traffic(o, order, 2 * (double)o->plan->target.shared_limit) / from_far;
         if (cost >= o->cost * 0.99) return; /* where little is won, the natural order */
         o->cost = cost;
@@ -149,6 +178,11 @@ void plan_order(const Plan *plan, const ProgramPlan *program, Kernel *kernel) {
         o.best[i] = o.axis[i];
     for (int r = 0; r < kernel->reductions.len; r++)
         sc_reads(kernel->reductions.at[r]->body, note, &o);
+    if (kernel->kind == KERNEL_BLOCKS && !kernel->batch_sum) {
+        o.streams = 1;
+        for (int i = 0; i < kernel->maps.len; i++)
+            sc_reads(kernel->maps.at[i]->body, note_stream, &o);
+    }
     int order[AXES];
     if (kernel->reductions.len && !kernel->transpose && o.naxes <= MOST_ORDERED)
         try_orders(&o, order, 0);
