@@ -141,6 +141,20 @@ bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fau
                      "file (gunzip)",
                      name);
 }
+
+static bool inflate_all(const char *name, const unsigned char *packed, size_t packed_size,
+                        unsigned char *out, size_t size, Fault *fault) {
+    (void)packed, (void)packed_size, (void)out, (void)size;
+    return fault_set(fault, GR_BAD_DATA,
+                     "%s: this executable was built without zlib and reads no packed members: "
+                     "store them (numpy.savez)",
+                     name);
+}
+
+static bool right_sum(const unsigned char *bytes, size_t size, uint32_t crc) {
+    (void)bytes, (void)size, (void)crc;
+    return true;
+}
 #else
 bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fault) {
     if (*size < 2 || (*bytes)[0] != 0x1f || (*bytes)[1] != 0x8b) return true;
@@ -193,7 +207,68 @@ bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fau
     *size = used;
     return true;
 }
+
+static bool inflate_all(const char *name, const unsigned char *packed, size_t packed_size,
+                        unsigned char *out, size_t size, Fault *fault) {
+    z_stream stream = {0};
+    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+        return fault_set(fault, GR_FAILED, "%s: zlib cannot start", name);
+    size_t used = 0, taken = 0;
+    int code = Z_OK;
+    while (code == Z_OK) {
+        size_t left = packed_size - taken, space = size - used;
+        stream.next_in = (unsigned char *)(uintptr_t)packed + taken;
+        stream.avail_in = left > INT_MAX ? INT_MAX : (uInt)left;
+        stream.next_out = out + used;
+        stream.avail_out = space > INT_MAX ? INT_MAX : (uInt)space;
+        uInt in_before = stream.avail_in, out_before = stream.avail_out;
+        code = inflate(&stream, Z_NO_FLUSH);
+        taken += in_before - stream.avail_in;
+        used += out_before - stream.avail_out;
+    }
+    inflateEnd(&stream);
+    if (code == Z_STREAM_END && used == size && taken == packed_size) return true;
+    return fault_set(fault, GR_BAD_DATA, "%s: the packed data is damaged; fetch the file again", name);
+}
+
+static bool right_sum(const unsigned char *bytes, size_t size, uint32_t crc) {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    (void)bytes, (void)size, (void)crc; /* or hardly any changed member would be read */
+    return true;
+#else
+    return crc32_z(crc32_z(0, NULL, 0), bytes, size) == crc;
 #endif
+}
+#endif
+
+unsigned char *io_unzip(const char *name, const unsigned char *packed, size_t packed_size,
+                        int method, size_t size, uint32_t crc, Fault *fault) {
+    enum { STORED = 0, DEFLATED = 8, MOST_RATIO = 1032 }; /* RFC 1951: 258 bytes from 2 bits */
+    if (method != STORED && method != DEFLATED) {
+        fault_set(fault, GR_BAD_DATA,
+                  "%s: is packed by method %d; stored and deflated members are read "
+                  "(numpy.savez, numpy.savez_compressed)",
+                  name, method);
+        return NULL;
+    }
+    if (method == STORED ? size != packed_size : size / MOST_RATIO > packed_size) {
+        fault_set(fault, GR_BAD_DATA, "%s: the archive is damaged: %zu bytes cannot be %zu, unpacked",
+                  name, packed_size, size);
+        return NULL;
+    }
+    unsigned char *out = io_alloc(size + 1, 1);
+    bool fine = true;
+    if (method == STORED)
+        memcpy(out, packed, size);
+    else
+        fine = inflate_all(name, packed, packed_size, out, size, fault);
+    if (fine && !right_sum(out, size, crc))
+        fine = fault_set(fault, GR_BAD_DATA,
+                         "%s: its checksum is wrong: the file is damaged; fetch it again", name);
+    if (fine) return out;
+    free(out);
+    return NULL;
+}
 
 bool io_make_folder(const char *path, Fault *fault) {
     if (!mkdir(path, 0777) || errno == EEXIST) return true;

@@ -38,6 +38,10 @@ double io_now(void); /* seconds on a clock that only goes forward */
 bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *fault);
 /* Where `*bytes` is gzip, puts the unpacked bytes in its place. `name` is for messages. */
 bool io_gunzip(const char *name, unsigned char **bytes, size_t *size, Fault *fault);
+/* A member of a zip archive, stored (method 0) or deflated (8): `size` bytes, malloc'd, with one zero
+ * byte more, whose checksum is `crc`; NULL where it is damaged. */
+unsigned char *io_unzip(const char *name, const unsigned char *packed, size_t packed_size,
+                        int method, size_t size, uint32_t crc, Fault *fault);
 bool io_make_folder(const char *path, Fault *fault); /* the one above it must be there */
 /* False, with what to do, where a file could not be made in the folder. */
 bool io_check_folder(const char *path, Fault *fault);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Data files against the model, before anything is trained: the runtime's readers and binding, their
- * faults at the model's line. Needs runtime/data and the Unit's sources. Reads no format itself. */
+ * Data files against the model, before anything is trained: the runtime's readers and binding,
+ * their faults at the model's line. Needs runtime/data and the Unit's sources. Reads no format
+ * itself. */
 #include "driver.h"
 #include "data.h"
 #include <inttypes.h>
@@ -19,8 +20,7 @@ static GrSource row_of(Arena *arena, const DataSource *source) {
         files[i].name = source->files.at[i];
     for (int i = 0; i < source->columns.len; i++)
         columns[i] = (GrColumn){source->columns.at[i].name, source->columns.at[i].column};
-    return (GrSource){source->format->name, files, source->files.len, columns,
-                      source->columns.len};
+    return (GrSource){source->format->name, files, source->files.len, columns, source->columns.len};
 }
 
 /* The file of a source that is not where data are looked for, or NULL. */
@@ -36,8 +36,7 @@ static const char *missing(const DataSource *source, const DataPlaces *places) {
 
 /* What a run finds out by itself is in no file. */
 static bool from_file(const char *name) {
-    static const char *const known[] = {"live", "example.number", "example.loss",
-                                        "example.weight"};
+    static const char *const known[] = {"live", "example.number", "example.loss", "example.weight"};
     for (int i = 0; i < LENGTH(known); i++)
         if (!strcmp(name, known[i])) return false;
     return !strchr(name, ':') && strncmp(name, "example.rank", 12) != 0;
@@ -88,8 +87,8 @@ static bool source_check(Arena *arena, const Unit *unit, const DataPlaces *place
     else if ((fine = binds(arena, unit, &data, source))) {
         for (int i = 0; i < data.nfiles; i++)
             printf("%s%s", i ? ", " : "", data.files[i].name);
-        printf(": %" PRId64 " examples of %s\n", data.count, data.input_text ? data.input_text
-                                                                            : "named values");
+        printf(": %" PRId64 " examples of %s\n", data.count,
+               data.input_text ? data.input_text : "named values");
     }
     data_close(&data);
     return fine;
