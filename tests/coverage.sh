@@ -21,19 +21,22 @@ done
 sh tests/setup.sh thread || exit 1
 mkdir -p "$build/counts" || exit 1
 
-# The executables that gradus links have this for their cc: the runtime's OpenMP is clang's here.
+# What tests compile and link themselves is counted, too; the runtime's OpenMP is clang's here.
+flags="-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation"
 cat >"$build/cc" <<END
 #!/bin/sh
+links="-L$tools/lib -Wl,-rpath,$tools/lib -lomp"
 for word; do
     shift
+    [ "\$word" != -c ] || links=
     [ "\$word" = -l:libgomp.a ] || set -- "\$@" "\$word"
 done
-exec $tools/bin/clang -fprofile-instr-generate "\$@" -L$tools/lib -Wl,-rpath,$tools/lib -lomp
+exec $tools/bin/clang $flags "\$@" \$links
 END
 chmod +x "$build/cc"
 if [ -n "$run" ]; then
     { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADUS_WERROR=OFF -DCMAKE_C_COMPILER="$tools/bin/clang" \
-        -DCMAKE_C_FLAGS="-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation" \
+        -DCMAKE_C_FLAGS="$flags" \
         -DCMAKE_EXE_LINKER_FLAGS="-L$tools/lib -Wl,-rpath,$tools/lib -lomp" &&
         LLVM_PROFILE_FILE=/dev/null cmake --build "$build" -j 2; } >"$build/log" 2>&1 || { tail -n 40 "$build/log"; exit 1; }
     [ -n "$keep" ] || rm -f "$build"/counts/*
@@ -42,7 +45,7 @@ if [ -n "$run" ]; then
         only="--only=$kind"
         [ "$kind" != all ] || only=''
         # shellcheck disable=SC2086 # none or one word
-        LLVM_PROFILE_FILE="$build/counts/%c%m.profraw" CC="$build/cc" GRADUS_BUILD=$build sh tests/run.sh $only >"$build/tests.log" 2>&1
+        LLVM_PROFILE_FILE="$build/counts/%c%m.profraw" CC="$build/cc" GRADUS_BUILD=$build BUILD_FAULT="$build/fault" sh tests/run.sh $only >"$build/tests.log" 2>&1
         echo "$kind: $(tail -n 1 "$build/tests.log")"
         grep '^not ok' "$build/tests.log"
     done

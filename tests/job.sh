@@ -378,8 +378,9 @@ life() { . "$ROOT/tests/life.sh"; }
 nan() { . "$ROOT/tests/nan.sh"; }
 # A build of its own: capacities are shrunk in it. More by hand: sh tests/fault/sweep.sh 1
 fault() {
-    if ! { cmake -S . -B build-fault -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADUS_FAULT=ON -DGRADUS_TESTS=OFF &&
-        cmake --build build-fault -j 2; } >"$own/log" 2>&1; then
+    export BUILD_FAULT="${BUILD_FAULT:-$ROOT/build-fault}"
+    if ! { cmake -S . -B "$BUILD_FAULT" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADUS_FAULT=ON -DGRADUS_TESTS=OFF &&
+        cmake --build "$BUILD_FAULT" -j 2; } >"$own/log" 2>&1; then
         fail "fault: builds" "$own/log"
         return
     fi

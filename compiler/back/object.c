@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,7 +114,13 @@ static bool file_out(const char *path, const char *bytes, size_t size) {
     return ok;
 }
 
+/* A device or pipe is nothing to be replaced: root would lose /dev/null. */
 static bool move_out(const char *from, const char *to) {
+    struct stat there;
+    if (stat(to, &there) == 0 && !S_ISREG(there.st_mode)) {
+        diag_error((Span){0}, "E0703", "cannot write %s: it is no regular file", to);
+        return false;
+    }
     if (rename(from, to) == 0) return true;
     diag_error((Span){0}, "E0703", "cannot write %s: %s", to, strerror(errno));
     return false;
