@@ -6,9 +6,11 @@
 
 enum { MEMO_SIZE = 1 << 16 };
 
-void emit_init(Emitter *e, Plan *plan, LLVMContextRef context, LLVMModuleRef module) {
+void emit_init(Emitter *e, Plan *plan, Sharing *sharing, LLVMContextRef context,
+               LLVMModuleRef module) {
     memset(e, 0, sizeof *e);
     e->plan = plan;
+    e->sharing = sharing;
     e->arena = plan->arena;
     e->context = context;
     e->module = module;

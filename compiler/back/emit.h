@@ -36,6 +36,11 @@ typedef struct KernelShare {
     int nbuffers;
 } KernelShare;
 
+/* Of all programs of all trainings of a file. */
+typedef struct Sharing {
+    Map shares, share_of; /* signature -> Share; Kernel -> KernelShare */
+} Sharing;
+
 typedef struct Emitter {
     Plan *plan;
     ProgramPlan *program;
@@ -61,7 +66,7 @@ typedef struct Emitter {
     const Scalar *clipped[64];
     int clipped_at[64];
     int nclipped;
-    Map shares, share_of;      /* of the program: signature -> Share; Kernel -> KernelShare */
+    Sharing *sharing;
     const KernelShare *places; /* in a shared function: whose buffers `place` holds; else NULL */
     LLVMValueRef *place;
     MemoSlot *memo;
@@ -69,7 +74,8 @@ typedef struct Emitter {
 } Emitter;
 
 /* emit.c: types, loops, memo, stack */
-void emit_init(Emitter *e, Plan *plan, LLVMContextRef context, LLVMModuleRef module);
+void emit_init(Emitter *e, Plan *plan, Sharing *sharing, LLVMContextRef context,
+               LLVMModuleRef module);
 LLVMValueRef emit_i64(Emitter *e, int64_t value);
 LLVMTypeRef emit_vector(LLVMTypeRef element); /* of LANES */
 bool emit_is_vector(LLVMValueRef value);
@@ -139,7 +145,8 @@ LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name);
 enum { SHARES = 5040 };
 
 /* share.c: one function for kernels of one structure */
-void share_find(Emitter *e); /* in e->program */
+Sharing *share_new(Arena *arena);
+void share_find(Emitter *e); /* in all programs of e's plan, before any is emitted */
 void share_enter(Emitter *e, const KernelShare *mine, LLVMValueRef table);
 LLVMValueRef share_place(Emitter *e, const Buffer *buffer); /* bytes from mem or scratch */
 /* A function of that name that calls the shared one with this kernel's buffers. */

@@ -188,25 +188,36 @@ static bool write_text(Arena *arena, LLVMModuleRef module, const Target *target,
     return ok;
 }
 
-/* Each training with its own plan, the last one first: a table points to the next. */
-static LLVMValueRef emit_units(Arena *arena, Unit *unit, bool first, const Target *target,
-                               const BackOptions *options, LLVMContextRef context,
-                               LLVMModuleRef module, LLVMModuleRef trace) {
-    LLVMValueRef next = NULL;
-    if (unit->next)
-        next = emit_units(arena, unit->next, false, target, options, context, module, trace);
+typedef VEC(Emitter *) Emitters;
+
+/* Each training with its own plan. */
+static void plan_units(Arena *arena, Unit *first, const Target *target, const BackOptions *options,
+                       LLVMContextRef context, LLVMModuleRef module, LLVMModuleRef trace,
+                       Emitters *emitters) {
     Clock clock = clock_start();
-    if (options->emit == EMIT_EXE) pass_trace(unit); /* the one that is linked of two objects */
+    Sharing *sharing = share_new(arena);
     PlanTarget constants = target_plan(target, options);
-    Plan *plan = plan_make(arena, unit, &constants);
+    for (Unit *unit = first; unit; unit = unit->next) {
+        if (options->emit == EMIT_EXE) pass_trace(unit); /* linked of two modules */
+        Emitter *emitter = NEW(arena, Emitter);
+        emit_init(emitter, plan_make(arena, unit, &constants), sharing, context, module);
+        emitter->trace_module = trace;
+        VEC_PUSH(arena, *emitters, emitter);
+    }
     report(options, "plan", &clock);
-    Emitter *emitter = NEW(arena, Emitter);
-    emit_init(emitter, plan, context, module);
-    emitter->trace_module = trace;
-    LLVMValueRef table = emit_model(emitter, options, next, first);
-    LLVMDisposeBuilder(emitter->builder);
+}
+
+/* The last one first: a table points to the next. */
+static void emit_units(const Emitters *emitters, const BackOptions *options) {
+    Clock clock = clock_start();
+    for (int i = 0; i < emitters->len; i++)
+        share_find(emitters->at[i]);
+    LLVMValueRef table = NULL;
+    for (int i = emitters->len - 1; i >= 0; i--) {
+        table = emit_model(emitters->at[i], options, table, i == 0);
+        LLVMDisposeBuilder(emitters->at[i]->builder);
+    }
     report(options, "LLVM code", &clock);
-    return table;
 }
 
 bool back_build(Unit *unit, const BackOptions *options) {
@@ -217,7 +228,9 @@ bool back_build(Unit *unit, const BackOptions *options) {
     LLVMModuleRef module = target_module(unit->model, context, &target);
     LLVMModuleRef trace = target_module("trace", context, &target);
     if (options->emit != EMIT_LLVM) target_warn_without_fma(&target, context);
-    emit_units(arena, unit, true, &target, options, context, module, trace);
+    Emitters emitters = {0};
+    plan_units(arena, unit, &target, options, context, module, trace, &emitters);
+    emit_units(&emitters, options);
     target_mark_functions(context, module, &target);
     target_mark_functions(context, trace, &target);
     char *fault = NULL;

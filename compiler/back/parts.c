@@ -13,6 +13,12 @@
 
 enum { PART_SIZE = 25000, MOST_THREADS = 16 }; /* instructions worth a part of their own */
 
+static void run_pass(LLVMModuleRef module, const char *name) {
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    if (LLVMRunPasses(module, name, NULL, options)) bug("LLVM has no pass %s", name);
+    LLVMDisposePassBuilderOptions(options);
+}
+
 static int size_of(LLVMValueRef function) {
     int n = 0;
     for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b; b = LLVMGetNextBasicBlock(b))
@@ -55,6 +61,7 @@ static const int *share_out(Arena *arena, LLVMModuleRef module, int most, int *p
 
 void parts_add(Arena *arena, Parts *parts, LLVMModuleRef module, int most, bool quick) {
     int count;
+    run_pass(module, "constmerge");
     const int *owner = share_out(arena, module, most, &count);
     for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
         if (count == 1 || LLVMIsDeclaration(f)) continue;
@@ -79,16 +86,13 @@ static void declare_only(LLVMModuleRef module, LLVMValueRef function) {
 }
 
 /* Tables are the first part's. Constants that code reads are in each part that needs them. */
-static bool delete_unused_globals(LLVMModuleRef module) {
-    bool some = false;
+static void drop_tables(LLVMModuleRef module) {
     for (LLVMValueRef g = LLVMGetFirstGlobal(module), next; g; g = next) {
         next = LLVMGetNextGlobal(g);
         if (!LLVMIsGlobalConstant(g)) bug("a variable in generated code");
-        if (LLVMGetFirstUse(g) || LLVMIsDeclaration(g)) continue;
-        LLVMDeleteGlobal(g);
-        some = true;
+        if (LLVMGetLinkage(g) == LLVMExternalLinkage) LLVMDeleteGlobal(g);
     }
-    return some;
+    run_pass(module, "globaldce");
 }
 
 static void keep_own(LLVMModuleRef module, const Part *part) {
@@ -100,9 +104,7 @@ static void keep_own(LLVMModuleRef module, const Part *part) {
     for (int i = 0; i < others.len; i++)
         declare_only(module, others.at[i]);
     arena_free(arena);
-    if (part->number)
-        while (delete_unused_globals(module)) {
-        }
+    if (part->number) drop_tables(module);
 }
 
 static void part_compile(Part *part, const Target *target) {

@@ -106,9 +106,9 @@ static void sign_made(Signature *s, Node *node) {
 static void sign_kernel(Signature *s) {
     const Kernel *k = s->kernel;
     const ProgramPlan *program = s->e->program;
-    fprintf(s->out, "%d %d %d %d %d %d %d %d %d %d %d %d", k->kind, k->per_example, k->wide,
-            k->rank, k->nred, k->axes, k->batch_sum, k->carrier, k->lane_axis, k->block_tile,
-            k->split, k->makes_leaves);
+    fprintf(s->out, "%d %d %d %d %d %d %d %d %d %d %d %d %d", program->trace, k->kind,
+            k->per_example, k->wide, k->rank, k->nred, k->axes, k->batch_sum, k->carrier,
+            k->lane_axis, k->block_tile, k->split, k->makes_leaves);
     for (int d = 0; d < MAX_DIMS; d++)
         fprintf(s->out, " %lld %lld %d", (long long)k->extent[d], (long long)k->axis[d],
                 k->tile[d]);
@@ -120,6 +120,11 @@ static void sign_kernel(Signature *s) {
     fputs("\nleaves", s->out);
     for (int i = 0; i < k->leaves.len; i++)
         sign_made(s, k->leaves.at[i]);
+    if (k->transpose || k->copy_from) { /* nothing but a way from one buffer to another */
+        fputs(k->transpose ? "\ntranspose" : "\ncopy", s->out);
+        sign_node(s, k->transpose ? k->transpose->node : k->copy_from);
+        sign_buffer(s, k->transpose ? k->transpose : plan_buffer(s->e->plan, program, k->copy_to));
+    }
     fputs("\nmaps", s->out);
     for (int i = 0; i < k->maps.len; i++)
         sign_made(s, k->maps.at[i]);
@@ -131,7 +136,7 @@ static bool can_share(const Kernel *kernel) {
         draws |= kernel->reductions.at[i]->body->draws;
     for (int i = 0; i < kernel->maps.len; i++)
         draws |= kernel->maps.at[i]->body->draws;
-    return !draws && !kernel->group && !kernel->transpose && !kernel->calls.len && !kernel->copy_to;
+    return !draws && !kernel->group && !kernel->calls.len;
 }
 
 static void find_share(Emitter *e, const Kernel *kernel) {
@@ -146,27 +151,35 @@ static void find_share(Emitter *e, const Kernel *kernel) {
     sign_kernel(&s);
     if (fclose(s.out) == 0) {
         Name key = name_of(text);
-        Share *share = map_get(&e->shares, key);
+        Share *share = map_get(&e->sharing->shares, key);
         if (!share) {
             share = NEW(e->arena, Share);
-            map_put(&e->shares, key, share);
+            map_put(&e->sharing->shares, key, share);
         }
         share->uses++;
         KernelShare *mine = NEW(e->arena, KernelShare);
         *mine = (KernelShare){share, s.buffers.at, s.buffers.len};
-        map_put(&e->share_of, kernel, mine);
+        map_put(&e->sharing->share_of, kernel, mine);
     }
     free(text);
 }
 
+Sharing *share_new(Arena *arena) {
+    Sharing *sharing = NEW(arena, Sharing);
+    map_init(&sharing->shares, arena);
+    map_init(&sharing->share_of, arena);
+    return sharing;
+}
+
 void share_find(Emitter *e) {
-    map_init(&e->shares, e->arena);
-    map_init(&e->share_of, e->arena);
-    for (int p = 0; p < e->program->phases.len; p++)
-        for (int k = 0; k < e->program->phases.at[p].kernels.len; k++) {
-            const Kernel *kernel = e->program->phases.at[p].kernels.at[k];
-            if (can_share(kernel)) find_share(e, kernel);
-        }
+    for (int i = 0; i < e->plan->programs.len; i++) {
+        e->program = e->plan->programs.at[i];
+        for (int p = 0; p < e->program->phases.len && e->program->alias < 0; p++)
+            for (int k = 0; k < e->program->phases.at[p].kernels.len; k++) {
+                const Kernel *kernel = e->program->phases.at[p].kernels.at[k];
+                if (can_share(kernel)) find_share(e, kernel);
+            }
+    }
 }
 
 /* The function reads the table once, at its entry. */

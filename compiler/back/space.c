@@ -321,7 +321,7 @@ static LLVMValueRef kernel_function(Emitter *e, Kernel *kernel, const char *name
 }
 
 LLVMValueRef emit_kernel(Emitter *e, Kernel *kernel, const char *name) {
-    const KernelShare *mine = map_get(&e->share_of, kernel);
+    const KernelShare *mine = map_get(&e->sharing->share_of, kernel);
     if (!mine || mine->share->uses < 2) return kernel_function(e, kernel, name, NULL);
     if (!mine->share->function)
         mine->share->function =

@@ -164,7 +164,6 @@ static void put_programs(Emitter *e, Row *model) {
     PhaseRows *phases = NEW_ARRAY(e->arena, PhaseRows, e->plan->programs.len);
     for (int i = 0; i < e->plan->programs.len; i++) {
         e->program = e->plan->programs.at[i];
-        share_find(e);
         Row row = {.n = 0};
         put_text(e, &row, e->program->program->name);
         put_i32(e, &row, program_kind[e->program->program->kind]);
