@@ -319,60 +319,7 @@ promise() {
     verdict $? "promise: they learn" "$own/log"
 }
 
-# What it promises to whoever works on it: a copy of the tree with a file for the library, an operator, a pass and an
-# option more, each in one place.
-drill() {
-    tree=$own/tree
-    mkdir "$tree"
-    cp -r CMakeLists.txt LICENSE README.md compiler runtime grammar stdlib examples "$tree/"
-    cat >"$tree/stdlib/drill.gr" <<'END'
-## The third power.
-## Example: cubed at [2, -1] gives [8, -1]
-def cubed(x) = x^3
-
-## An operator of the drill's own.
-## Example: sized at [2, -1.5] gives [2, 1.5]
-def sized(x) = magnitude(x)
-
-## Steps of one length.
-## Example: optimizer = signed(0.01)
-def signed(w, g, lr) {
-  w' = w - lr * sign(g)
-}
-END
-    cat >"$tree/compiler/pass/drill.c" <<'END'
-#include "frozen.h"
-void pass_drill(Unit *unit) { unit->config.seed += 0; }
-END
-    sed -i 's/^OP(ABS, .*/&\nOP(MAGNITUDE, "magnitude", 1, R, -4, 4, fabs(a), sign(a), NONE, NONE, abs)/' "$tree/compiler/ir/ops.def"
-    sed -i 's/^static const Option option_table.*/&\n    {0, "drill", KIND_TEXT, "WORD", FIELD(cpu), FOR_BUILD, "an option of the drill"},/' "$tree/compiler/driver/options.c"
-    sed -i 's/^void pass_order(Unit \*unit);/&\nvoid pass_drill(Unit *unit);/' "$tree/compiler/pass/frozen.h"
-    sed -i 's/^    {"order", /    {"drill", "nothing", "nothing", "stands in one place", true, pass_drill},\n&/' "$tree/compiler/pass/pass.c"
-    cmake -S "$tree" -B "$tree/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DGRADUS_TESTS=OFF >"$own/log" 2>&1 &&
-        cmake --build "$tree/build" -j 2 >"$own/log" 2>&1
-    verdict $? "drill: a copy of the tree with a file, an operator, a pass and an option more builds" "$own/log"
-    other=$tree/build/gradus
-    unset GRADUS_RUNTIME
-    "$other" test "$tree/stdlib/drill.gr" >"$own/log" 2>&1
-    grep -q '^3 passed, 0 failed' "$own/log"
-    verdict $? "drill: the new defs' examples hold" "$own/log"
-    "$other" build --help 2>&1 | grep -q -- --drill=WORD
-    verdict $? "drill: help tells the option" "$own/log"
-    { "$other" doc | grep cubed && "$other" doc signed; } >"$own/log" 2>&1
-    verdict $? "drill: doc lists them" "$own/log"
-    sed 's/-> relu/-> cubed/; s/optimizer *= .*/optimizer = signed(lr = 0.001)/' "$tree/examples/digits/digits.gr" >"$own/model.gr"
-    cp "$tree/examples/digits/digits.csv" "$own/"
-    grep -q cubed "$own/model.gr" && grep -q signed "$own/model.gr" &&
-        "$other" build "$own/model.gr" -o "$own/model" >"$own/log" 2>&1 &&
-        "$own/model" train --epochs=2 --out="$own" >"$own/log" 2>&1
-    verdict $? "drill: a model uses them and trains" "$own/log"
-    "$other" dump --stop=drill "$own/model.gr" >"$own/log" 2>&1
-    verdict $? "drill: the pass can be stopped at" "$own/log"
-    "$gradus" dump --stop=drill "$own/model.gr" >"$own/log" 2>&1
-    [ $? -eq 1 ]
-    verdict $? "drill: and is not in the tree's own compiler" "$own/log"
-}
-
+drill() { . "$ROOT/tests/drill.sh"; }
 cli() { . "$ROOT/tests/cli.sh"; }
 life() { . "$ROOT/tests/life.sh"; }
 nan() { . "$ROOT/tests/nan.sh"; }

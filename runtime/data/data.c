@@ -176,11 +176,7 @@ bool data_open(const GrSource *source, const DataPlaces *places, Data *data, Fau
     return data_read(source, true, data, fault);
 }
 
-/* What the file looks like: the format that is expected, where it fits, else the first that does.
- */
-static const char *format_of(const DataFile *file, const GrSource *like) {
-    const DataReader *liked = like ? find_reader(like->format) : NULL;
-    if (liked && liked->fits(file)) return liked->name;
+static const char *format_of(const DataFile *file) {
     for (int i = 0; i < data_reader_count; i++)
         if (data_readers[i].fits(file)) return data_readers[i].name;
     return NULL;
@@ -192,7 +188,7 @@ bool data_open_file(const char *path, const GrSource *like, Data *data, Fault *f
     if (!io_read_file(path, &file->bytes, &file->size, fault) ||
         !io_gunzip(path, &file->bytes, &file->size, fault))
         return false;
-    GrSource source = {.format = format_of(file, like)};
+    GrSource source = {.format = format_of(file)};
     if (!source.format) {
         char *all = io_format("%s", "");
         for (int i = 0; i < data_reader_count; i++)
