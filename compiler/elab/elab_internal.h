@@ -431,6 +431,8 @@ void stop_check(Elab *e, const Program *epoch, Span at); /* warns of a rule that
 Node *train_penalty(Elab *e);
 bool update_look_ahead(Elab *e); /* true where `evaluate at` changes what is evaluated */
 void update_program(Elab *e, Program *step, Node *loss);
+/* A gradient that is no number takes the place of a new weight that would not show it. */
+void show_gradients(Elab *e, Program *step, Node *loss);
 int select_params(Elab *e, const Expr *selector, bool *chosen);
 void data_elaborate(Elab *e);
 Program *program_new(Elab *e, ProgramKind kind, const char *name);

@@ -385,6 +385,7 @@ void update_program(Elab *e, Program *step, Node *loss) {
             fail(e, key->at, "E0576", "`%s` has no optimizer", e->param_list.at[i]->leaf->name);
     e->loss = loss;
     if (e->failed == failed) update_params(e, step, &parts, g);
+    if (e->failed == failed) show_gradients(e, step, loss);
     e->loss = NULL;
     e->mode = MODE_STEP;
 }
