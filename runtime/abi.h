@@ -55,7 +55,8 @@ typedef enum GrProgramKind {
     GR_SPLIT, GR_FIT, GR_INIT, GR_STEP, GR_EVAL, GR_PREDICT, GR_EPOCH, GR_ORDER, GR_SUMS, GR_METRIC,
     GR_AFTER, GR_KEPT, GR_SAMPLE, GR_WATCH, /* a step, and results "watch:NAME", "flag:NAME" */
     GR_CHECK, /* results 1 or 0, "start PLACE: TEXT" of settings, "step PLACE: TEXT" of what changes */
-    GR_TRACE /* a step that stores its values; results: "loss" and the new leaves by name */
+    GR_TRACE, /* a step that stores its values; results: "loss" and the new leaves by name */
+    GR_ONE   /* predict, for one example: inputs and results are row-major, as shared ones are */
 } GrProgramKind;
 typedef struct GrProgram {
     const char *name;          /* "init" "step" "eval" "predict" "epoch" "fit0" "split:test" */
@@ -63,6 +64,8 @@ typedef struct GrProgram {
     int32_t batch;             /* examples at most in one run */
     const GrPhase *phases;
     int32_t nphases;
+    int32_t ready;             /* so many at first make of leaves alone what the others read: a run right
+                                  after another of this program, with equal leaves, may leave them out */
     const GrBuffer *inputs;    /* per-example inputs to fill before a run; `live` is one, 1 or 0 */
     int32_t ninputs;
     const GrBuffer *results;   /* values to read after a run */

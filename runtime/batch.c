@@ -81,8 +81,43 @@ FILL(fill_byte_double, double, unsigned char, (double)x)
     rows[lane] =                                                                                   \
         (const TYPE *)field->first + (int64_t)lane_example(batch, block, lane) * field->stride
 
+/* Rounded once to the type of the program: nothing is lost on the way through double. */
+static double value_at(const DataField *field, int64_t at, bool wide) {
+    unsigned char byte;
+    switch (field->kind) {
+    case FIELD_REAL:
+        return ((const double *)field->first)[at];
+    case FIELD_FLOAT:
+        return (double)((const float *)field->first)[at];
+    case FIELD_PIXEL:
+        byte = ((const unsigned char *)field->first)[at];
+        return wide ? pixel_double[byte] : (double)pixel_float[byte];
+    case FIELD_BYTE:
+        break;
+    }
+    return ((const unsigned char *)field->first)[at];
+}
+
+/* An input without lanes: of a program of one example. */
+static void fill_row(const Batch *batch, const DataField *field, const GrBuffer *buffer,
+                     int64_t from, int64_t end) {
+    int64_t first = (int64_t)batch->examples[0] * field->stride;
+    char *to = batch->mem + buffer->offset;
+    for (int64_t element = from; element < end; element++) {
+        double value = value_at(field, first + element, buffer->bytes == 8);
+        if (buffer->bytes == 8)
+            ((double *)to)[element] = value;
+        else
+            ((float *)to)[element] = (float)value;
+    }
+}
+
 static void fill_field(const Batch *batch, const DataField *field, const GrBuffer *buffer,
                        int64_t block, int64_t from, int64_t end) {
+    if (!buffer->per_example) {
+        fill_row(batch, field, buffer, from, end);
+        return;
+    }
     char *to = batch->mem + buffer->offset + block * buffer->count * GR_LANES * buffer->bytes;
     bool wide = buffer->bytes == 8;
     if (field->kind == FIELD_REAL) {
@@ -115,7 +150,7 @@ static void fill_field(const Batch *batch, const DataField *field, const GrBuffe
 /* `live` or the example's number, one value a lane. */
 static void fill_special(const Batch *batch, const GrBuffer *buffer, int64_t block) {
     char *to = batch->mem + buffer->offset + block * GR_LANES * buffer->bytes;
-    for (int lane = 0; lane < GR_LANES; lane++) {
+    for (int lane = 0; lane < (buffer->per_example ? GR_LANES : 1); lane++) {
         double value = is_number(buffer) ? lane_example(batch, block, lane)
                                          : block * GR_LANES + lane < batch->live;
         if (buffer->bytes == 8)
@@ -160,6 +195,7 @@ void batch_run(Batch *batch, Team *team) {
     TeamWork work = {.program = batch->program,
                      .mem = batch->mem,
                      .blocks = batch_blocks(batch->live),
+                     .skip = batch->ready ? batch->program->ready : 0,
                      .prepare = batch_fill,
                      .context = batch,
                      .prepare_units = batch_units(batch)};

@@ -14,6 +14,7 @@ typedef struct Batch {
     const uint32_t *examples;  /* positions in the source */
     int64_t live;              /* how many, 1 .. program->batch */
     const uint32_t *presented; /* by position: how often it was presented before; NULL: never */
+    bool ready;                /* what the program makes of leaves alone is there from its last run */
     const uint32_t *again;     /* by place in the batch: and how often in it before; NULL: never */
 } Batch;
 

@@ -29,7 +29,8 @@ typedef struct Bench {
 
 static size_t input_bytes(const Bench *bench, int i) {
     const GrBuffer *buffer = &bench->program->inputs[i];
-    return (size_t)(batch_blocks(bench->program->batch) * buffer->count * GR_LANES * buffer->bytes);
+    int64_t lanes = buffer->per_example ? batch_blocks(bench->program->batch) * GR_LANES : 1;
+    return (size_t)(lanes * buffer->count * buffer->bytes);
 }
 
 /* Seeded values in (0, 1), classes by the same draw, where the data is not at hand. */
@@ -96,8 +97,10 @@ static double one_step(Bench *bench) {
     if (bench->clobbered) put_inputs_back(bench);
     run_hyper(run, "step", (double)++bench->step);
     run_hyper(run, "count", (double)bench->live);
-    TeamWork work = {
-        .program = bench->program, .mem = run->mem, .blocks = batch_blocks(bench->live)};
+    TeamWork work = {.program = bench->program,
+                     .mem = run->mem,
+                     .blocks = batch_blocks(bench->live),
+                     .skip = bench->step > 1 ? bench->program->ready : 0};
     team_run(run->team, &work);
     return io_now() - start;
 }
@@ -177,7 +180,8 @@ static void profile_steps(Bench *bench, double *times, int64_t steps) {
 
 static bool choose_program(Bench *bench, Fault *fault) {
     bool one = bench->run->options->one;
-    bench->program = run_program(bench->run, one ? GR_PREDICT : GR_STEP);
+    bench->program = run_program(bench->run, one ? GR_ONE : GR_STEP);
+    if (!bench->program && one) bench->program = run_program(bench->run, GR_PREDICT);
     if (!bench->program)
         return fault_set(fault, GR_FAILED, "model '%s' has no %s to time", bench->run->model->name,
                          one ? "prediction" : "training");

@@ -164,11 +164,18 @@ static void put_row(FILE *out, const Column *columns, int count, const Spread *s
     fputc('\n', out);
 }
 
-static void spread_add(const Run *run, const Column *columns, int count, Spread *spread,
-                       int64_t row, int64_t lane) {
+/* A program that predicts, its outputs, and the batch that it works on. */
+typedef struct Way {
+    const GrProgram *program; /* or NULL */
+    Column *columns;
+    int count;
+    Batch batch;
+} Way;
+
+static void spread_add(const Run *run, const Way *way, Spread *spread, int64_t row, int64_t lane) {
     int64_t at = row * spread->width;
-    for (int i = 0; i < count; i++) {
-        const GrBuffer *many = column_numbers(&columns[i]);
+    for (int i = 0; i < way->count; i++) {
+        const GrBuffer *many = column_numbers(&way->columns[i]);
         for (int64_t e = 0; e < many->count; e++, at++) {
             double value = run_value(run, many, lane, e), change = value - spread->mean[at];
             spread->mean[at] += change / (double)spread->runs;
@@ -177,69 +184,87 @@ static void spread_add(const Run *run, const Column *columns, int count, Spread 
     }
 }
 
+/* So many examples are predicted one by one, where there is a program for that: one takes it a
+ * fourth to a twentieth of a block of sixteen. */
+enum { FEW = 3 };
+
 /* One prediction of each example, added to the spread. `sample`: which one, for its draws. */
-static void predict_once(Run *run, Batch *batch, const Set *set, const Column *columns, int count,
-                         Spread *spread, uint32_t *presented, int64_t sample) {
+static void predict_once(Run *run, Way *block, Way *one, const Set *set, Spread *spread,
+                         uint32_t *presented, int64_t sample) {
     spread->runs++;
     for (int64_t i = 0; presented && i < set->data->count; i++)
         presented[i] = (uint32_t)sample;
-    batch->presented = presented;
+    block->batch.presented = presented;
+    one->batch.ready = false;
     run_hyper(run, "step", (double)(sample + 1));
-    for (int64_t from = 0; from < set->count; from += batch->live) {
+    for (int64_t from = 0, live; from < set->count; from += live) {
         int64_t left = set->count - from;
-        batch->live = left < batch->program->batch ? left : batch->program->batch;
+        Way *way = one->program && left <= FEW ? one : block;
+        Batch *batch = &way->batch;
+        batch->live = live = left < way->program->batch ? left : way->program->batch;
         batch->examples = set->examples + from;
-        run_hyper(run, "count", (double)batch->live);
+        run_hyper(run, "count", (double)live);
         batch_run(batch, run->team);
-        for (int64_t i = 0; i < batch->live; i++)
-            spread_add(run, columns, count, spread, from + i, i);
+        batch->ready = way == one;
+        for (int64_t i = 0; i < live; i++)
+            spread_add(run, way, spread, from + i, i);
     }
+}
+
+static bool way_find(Run *run, Way *way, int kind, const Set *set, Fault *fault) {
+    way->program = run_program(run, kind);
+    if (!way->program) return true;
+    way->columns = find_columns(run->model, way->program, &way->count);
+    return batch_bind(&way->batch, run->model, way->program, run->mem, set->data, fault);
+}
+
+static void way_free(Way *way) {
+    free(way->columns);
+    batch_free(&way->batch);
 }
 
 /* Predictions of all weights files and samples, their mean. */
 static bool predict_all(Run *run, const Set *set, const char *const *paths, int npaths,
-                        const GrProgram *program, const Column *columns, int count, Spread *spread,
-                        Fault *fault) {
-    Batch batch = {0};
+                        Way *block, Way *one, Spread *spread, Fault *fault) {
     int64_t samples = run->options->samples ? run->options->samples : 1;
     uint32_t *presented = io_alloc((size_t)set->data->count, sizeof *presented);
-    bool ok = batch_bind(&batch, run->model, program, run->mem, set->data, fault);
+    bool ok = true;
     for (int p = 0; ok && p < npaths; p++) {
         if (npaths > 1 && !checkpoint_load(run, paths[p], fault)) ok = false;
         for (int64_t s = 0; ok && s < samples; s++)
-            predict_once(run, &batch, set, columns, count, spread, presented, s);
+            predict_once(run, block, one, set, spread, presented, s);
     }
     free(presented);
-    batch_free(&batch);
     return ok;
 }
 
 static bool predict_set(Run *run, const Set *set, const char *const *paths, int npaths, FILE *out,
                         Fault *fault) {
     bool sampled = run->options->samples > 0;
-    const GrProgram *program = run_program(run, sampled ? GR_SAMPLE : GR_PREDICT);
-    int count = 0;
-    if (!program && sampled)
+    Way block = {0}, one = {0};
+    bool ok = way_find(run, &block, sampled ? GR_SAMPLE : GR_PREDICT, set, fault) &&
+              (sampled || way_find(run, &one, GR_ONE, set, fault));
+    if (ok && !block.program && sampled)
         return fault_set(fault, GR_USAGE,
                          "--samples: model '%s' makes no draws in training that a prediction "
                          "could make too",
                          run->model->name);
-    if (!program)
+    if (ok && !block.program)
         return fault_set(fault, GR_FAILED, "model '%s' predicts nothing", run->model->name);
-    Column *columns = find_columns(run->model, program, &count);
     Spread spread = {0};
-    for (int i = 0; i < count; i++)
-        spread.width += column_numbers(&columns[i])->count;
+    for (int i = 0; i < block.count; i++)
+        spread.width += column_numbers(&block.columns[i])->count;
     size_t numbers = (size_t)set->count * (size_t)spread.width;
     spread.mean = io_alloc(numbers, sizeof *spread.mean);
     spread.squares = io_alloc(numbers, sizeof *spread.squares);
-    bool ok = predict_all(run, set, paths, npaths, program, columns, count, &spread, fault);
-    if (ok) put_header(out, columns, count, sampled);
+    ok = ok && predict_all(run, set, paths, npaths, &block, &one, &spread, fault);
+    if (ok) put_header(out, block.columns, block.count, sampled);
     for (int64_t i = 0; ok && i < set->count && !ferror(out); i++)
-        put_row(out, columns, count, &spread, i, set->examples[i], sampled);
+        put_row(out, block.columns, block.count, &spread, i, set->examples[i], sampled);
     free(spread.mean);
     free(spread.squares);
-    free(columns);
+    way_free(&block);
+    way_free(&one);
     return ok;
 }
 

@@ -49,7 +49,7 @@ static void run_range(const Team *team, int number, const TeamWork *work, int th
 /* All of it on the calling thread. */
 static void run_alone(Team *team, const TeamWork *work) {
     if (work->prepare) work->prepare(work->context, 0, work->prepare_units);
-    for (int i = 0; work->program && i < work->program->nphases; i++) {
+    for (int i = work->skip; work->program && i < work->program->nphases; i++) {
         double start = team->profile ? io_now() : 0;
         run_range(team, i, work, 0, 1);
         if (team->profile) profile_wall(team->profile, i, io_now() - start);
@@ -70,10 +70,10 @@ static void run_share(Team *team, int thread) {
         if (from < to) work.prepare(work.context, from, to);
         split_before = true;
     }
-    for (int i = 0; i < phases; i++) {
+    for (int i = work.skip; i < phases; i++) {
         const GrPhase *phase = &work.program->phases[i];
         bool split = phase_is_split(phase, work.blocks);
-        if (split_before || (split && i)) barrier_wait(&team->barrier);
+        if (split_before || (split && i > work.skip)) barrier_wait(&team->barrier);
         double start = profile && !thread ? io_now() : 0;
         if (split)
             run_range(team, i, &work, thread, threads);
@@ -93,7 +93,7 @@ static void run_share(Team *team, int thread) {
 static bool worth_splitting(const TeamWork *work) {
     double total = 0;
     bool split = work->prepare != NULL;
-    for (int i = 0; work->program && i < work->program->nphases; i++) {
+    for (int i = work->skip; work->program && i < work->program->nphases; i++) {
         total += phase_work(&work->program->phases[i], work->blocks);
         split |= phase_is_split(&work->program->phases[i], work->blocks);
     }

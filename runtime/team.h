@@ -22,6 +22,7 @@ typedef struct TeamWork {
     const GrProgram *program; /* NULL: only prepare */
     char *mem;
     int64_t blocks; /* lane blocks with a live example */
+    int skip;       /* phases at first that are left out: see GrProgram.ready */
     void (*prepare)(void *context, int64_t from, int64_t to);
     void *context;
     int64_t prepare_units;

@@ -39,3 +39,22 @@ done
 mkdir -p "$own/seed"
 $limit "$own/o2" train --epochs=$epochs --threads=1 --seed=77 --out="$own/seed" -q >"$own/log" 2>&1 && ! bits_same seed >/dev/null 2>&1
 verdict $? "bits: another seed gives other weights" "$own/log"
+
+# One example alone, and few of them, are predicted by a program of their own: with the bits that they have among all.
+bits_predict() { # rows of the data, from, to; the predictions without their numbers
+    { head -n 1 examples/digits/digits.csv; sed -n "$(($1 + 1)),$(($2 + 1))p" examples/digits/digits.csv; } >"$own/rows.csv"
+    "$own/o2" predict --input="$own/rows.csv" --out="$own/reference" 2>>"$own/log" | sed 1d | cut -d, -f2-
+}
+case $1 in
+*/model.gr)
+    "$gradus" dump --stage=plan "$1" 2>"$own/log" | grep -q '^program one:'
+    verdict $? "bits: there is a program for one example" "$own/log"
+    bits_predict 1 40 >"$own/all"
+    [ "$(wc -l <"$own/all")" -eq 40 ] && status=0 || status=1
+    for range in 1,1 7,7 20,21 30,32 33,37 1,17; do
+        bits_predict "${range%,*}" "${range#*,}" >"$own/few"
+        sed -n "${range}p" "$own/all" | cmp - "$own/few" >>"$own/log" 2>&1 || status=1
+    done
+    verdict $status "bits: an example is predicted alone as among others" "$own/log"
+    ;;
+esac

@@ -20,6 +20,7 @@ typedef struct BackOptions {
     int float_bytes;     /* 4 or 8 */
     const char *runtime; /* path of libgradus_runtime.a */
     bool apart;          /* fuse nothing */
+    bool one;            /* for tests: a program of one example for each model, however small */
     bool time;           /* print the time of each stage to stderr */
 } BackOptions;
 /* False where a fault was diagnosed (output not writable, linker failed). Output is written to a

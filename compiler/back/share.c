@@ -106,9 +106,9 @@ static void sign_made(Signature *s, Node *node) {
 static void sign_kernel(Signature *s) {
     const Kernel *k = s->kernel;
     const ProgramPlan *program = s->e->program;
-    fprintf(s->out, "%d %d %d %d %d %d %d %d %d %d %d %d %d", program->trace, k->kind,
+    fprintf(s->out, "%d %d %d %d %d %d %d %d %d %d %d %d %d %d", program->trace, k->kind,
             k->per_example, k->wide, k->rank, k->nred, k->axes, k->batch_sum, k->carrier,
-            k->lane_axis, k->block_tile, k->split, k->makes_leaves);
+            k->lane_axis, k->block_tile, k->split, k->makes_leaves, k->striped);
     for (int d = 0; d < MAX_DIMS; d++)
         fprintf(s->out, " %lld %lld %d", (long long)k->extent[d], (long long)k->axis[d],
                 k->tile[d]);

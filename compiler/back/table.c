@@ -134,7 +134,9 @@ static void put_inputs(Emitter *e, Row *row) {
         const Node *node = e->program->nodes.at[i];
         if (node->kind != NODE_INPUT) continue;
         const Buffer *buffer = map_get(&e->program->of_node, node);
-        VEC_PUSH(e->arena, rows, buffer_row(e, node->name, buffer, node, node->classes));
+        const Node *one = map_get(&e->program->ones, node); /* it is bound by the name of that */
+        VEC_PUSH(e->arena, rows,
+                 buffer_row(e, one ? one->name : node->name, buffer, node, node->classes));
     }
     put_array(e, row, &rows, "inputs");
 }
@@ -157,7 +159,8 @@ static const int program_kind[PROGRAM_KINDS] = {
     [PROGRAM_EPOCH] = GR_EPOCH, [PROGRAM_ORDER] = GR_ORDER,
     [PROGRAM_SUMS] = GR_SUMS,   [PROGRAM_METRIC] = GR_METRIC,
     [PROGRAM_AFTER] = GR_AFTER, [PROGRAM_KEPT] = GR_KEPT, [PROGRAM_SAMPLE] = GR_SAMPLE,
-    [PROGRAM_WATCH] = GR_WATCH, [PROGRAM_CHECK] = GR_CHECK, [PROGRAM_TRACE] = GR_TRACE};
+    [PROGRAM_WATCH] = GR_WATCH, [PROGRAM_CHECK] = GR_CHECK, [PROGRAM_TRACE] = GR_TRACE,
+    [PROGRAM_ONE] = GR_ONE};
 
 static void put_programs(Emitter *e, Row *model) {
     ValueList rows = {0};
@@ -177,6 +180,7 @@ static void put_programs(Emitter *e, Row *model) {
             phases[i].array = row.at[row.n - 2];
             phases[i].length = row.at[row.n - 1];
         }
+        put_i32(e, &row, e->program->ready);
         put_inputs(e, &row);
         put_results(e, &row);
         put_i64(e, &row, e->program->number ? e->program->number->offset : -1);

@@ -130,7 +130,8 @@ PlanTarget target_plan(const Target *target, const BackOptions *options) {
                                                 : 32,
                         .l1_bytes = 32 << 10,
                         .shared_limit = 512 << 10,
-                        .apart = options->apart};
+                        .apart = options->apart,
+                        .one = options->one};
 }
 
 static bool is_pointer(LLVMValueRef value) {

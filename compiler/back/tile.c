@@ -3,10 +3,8 @@
  * Stores come last, so that a value that overwrites what it was made from is safe. */
 #include "emit.h"
 
-enum { STRIPED_TERMS = 64 };
-
-/* Sums of shared values of 64 terms or more: sixteen partial sums by the term's number modulo 16,
- * then the lane tree (execution.md, point 4). */
+/* Where many shared terms are summed: sixteen partial sums by the term's number modulo 16, then the
+ * lane tree (execution.md, point 4). */
 static LLVMValueRef striped(Emitter *e, const Node *node, const Pos *pos) {
     LLVMTypeRef array = LLVMArrayType2(e->element, LANES);
     LLVMValueRef partial = emit_alloca(e, array), term = emit_alloca(e, e->i64);
@@ -46,11 +44,6 @@ static LLVMValueRef striped(Emitter *e, const Node *node, const Pos *pos) {
     return lane[0];
 }
 
-static bool is_striped(const Kernel *kernel, const Node *node) {
-    return !node->per_example && !kernel->batch_sum && node->reduce == RED_SUM &&
-           node_terms(node) >= STRIPED_TERMS;
-}
-
 static void reduce_here(Emitter *e, const Tile *tile, LLVMValueRef *results) {
     Kernel *kernel = e->kernel;
     bool lanes = e->mode != CARRY_NONE;
@@ -77,7 +70,7 @@ static void emit_reductions(Emitter *e, const Tile *tile) {
     if (kernel->batch_sum) {
         emit_batch_tile(e, tile, results);
         if (kernel->batch_sum == BATCH_LANES) e->mode = CARRY_NONE;
-    } else if (is_striped(kernel, kernel->reductions.at[0])) {
+    } else if (kernel->striped) {
         for (int r = 0; r < kernel->reductions.len; r++)
             for (int p = 0; p < tile->n; p++)
                 results[r * tile->n + p] = striped(e, kernel->reductions.at[r], &tile->pos[p]);

@@ -273,8 +273,64 @@ static int program_check(const Equal *e, const Program *program) {
     return faults;
 }
 
-int equal_check(Equal *e) {
+/* Of example number `example` alone. */
+static void one_fill(const Equal *e, const GrProgram *one, int64_t example) {
+    state_fill(e, one);
+    for (int i = 0; i < one->ninputs; i++) {
+        const GrBuffer *buffer = &one->inputs[i];
+        const Sample *s = sample_named(e, buffer->name, true);
+        int64_t from = s && s->leaf->per_example ? example * buffer->count : 0;
+        for (int64_t k = 0; k < buffer->count; k++)
+            native_put(e->native, buffer->offset, k, buffer->bytes, s ? s->values[from + k] : 1);
+    }
+}
+
+static int one_compare(const Equal *e, const GrProgram *batch, const GrProgram *one,
+                       const char *before, int64_t example) {
     int faults = 0;
+    for (int i = 0; i < one->nresults; i++) {
+        const GrBuffer *o = &one->results[i], *b = o;
+        for (int k = 0; k < batch->nresults; k++)
+            if (!strcmp(batch->results[k].name, o->name)) b = &batch->results[k];
+        for (int64_t k = 0; k < b->count; k++) {
+            int64_t there = b->offset + native_place(b, example, k) * b->bytes;
+            if (!memcmp(before + there, e->native->mem + o->offset + k * o->bytes, (size_t)b->bytes))
+                continue;
+            say(e, "%s of %s: WRONG: other bits of example %lld alone, element %lld", batch->name,
+                b->name, (long long)example, (long long)k);
+            faults++;
+            break;
+        }
+    }
+    return faults;
+}
+
+/* What is computed of an example alone has the bits that it has in a batch. */
+static int one_check(const Equal *e) {
+    const GrProgram *one = native_program(e->native, "one");
+    const GrProgram *batch = native_program(e->native, "predict");
+    int64_t examples = e->samples->examples, at[] = {0, examples / 2, examples - 1};
+    if (!batch) batch = native_program(e->native, "eval");
+    if (!one || !batch || examples > batch->batch) return 0;
+    size_t size = (size_t)e->native->model->memory;
+    char *before = malloc(size);
+    if (!before) bug("no memory for a second run");
+    state_fill(e, batch);
+    native_run(e->native, batch, examples, 1);
+    memcpy(before, e->native->mem, size);
+    int faults = 0;
+    for (int i = 0; i < LENGTH(at); i++) {
+        one_fill(e, one, at[i]);
+        native_run(e->native, one, 1, i + 1 < LENGTH(at) ? i : NATIVE_THREADS);
+        faults += one_compare(e, batch, one, before, at[i]);
+    }
+    free(before);
+    if (e->verbose) say(e, "one example alone: %s", faults ? "differs" : "the same bits");
+    return faults;
+}
+
+int equal_check(Equal *e) {
+    int faults = one_check(e);
     for (int i = 0; i < e->unit->programs.len; i++)
         faults += program_check(e, &e->unit->programs.at[i]);
     return faults;

@@ -264,6 +264,7 @@ typedef enum ProgramKind {
     PROGRAM_WATCH,   /* one update, and what is watched of it */
     PROGRAM_CHECK,   /* without examples: 1 where what a def requires is so; see require.c */
     PROGRAM_TRACE,   /* one update with every value stored, to find where a bad number came from */
+    PROGRAM_ONE,     /* predict, of one example alone: its values have no axis of examples */
     PROGRAM_KINDS
 } ProgramKind;
 typedef enum ResultKind {

@@ -27,7 +27,8 @@ const char *const text_program[] = {
     [PROGRAM_EPOCH] = "epoch", [PROGRAM_ORDER] = "order",
     [PROGRAM_SUMS] = "sums",   [PROGRAM_METRIC] = "metric",
     [PROGRAM_AFTER] = "after", [PROGRAM_KEPT] = "kept", [PROGRAM_SAMPLE] = "sample",
-    [PROGRAM_WATCH] = "watch", [PROGRAM_CHECK] = "check", [PROGRAM_TRACE] = "trace"};
+    [PROGRAM_WATCH] = "watch", [PROGRAM_CHECK] = "check", [PROGRAM_TRACE] = "trace",
+    [PROGRAM_ONE] = "one"};
 const char *const text_result[] = {
     [RESULT_VALUE] = "value", [RESULT_NEXT] = "next", [RESULT_STOP] = "stop"};
 const char *const text_list[TEXT_LISTS] = {"inputs", "params", "states", "fitted", "params_at"};

@@ -53,10 +53,14 @@ static void place_hypers(Plan *plan) {
 
 enum { WHOLE_SET_BATCH = 128 }; /* examples at a time where a program walks over a data set */
 
-static ProgramPlan *plan_program(Plan *plan, const Program *source) {
+static ProgramPlan *plan_program(Plan *plan, const Program *source, const Map *ones) {
     ProgramPlan *program = NEW(plan->arena, ProgramPlan);
     program->program = source;
     program->alias = -1;
+    if (ones)
+        program->ones = *ones;
+    else
+        map_init(&program->ones, plan->arena);
     program->wide = source->kind == PROGRAM_FIT || source->kind == PROGRAM_METRIC ||
                     source->kind == PROGRAM_AFTER;
     program->trace = source->kind == PROGRAM_TRACE;
@@ -64,7 +68,7 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source) {
                              source->kind == PROGRAM_WATCH || program->trace
                          ? (int)plan->unit->config.batch
                          : WHOLE_SET_BATCH;
-    if (program->batch < 1) program->batch = 1;
+    if (program->batch < 1 || ones) program->batch = 1;
     program->blocks = (program->batch + LANES - 1) / LANES;
     int64_t leaves = plan->unit->config.leaves > 0 ? plan->unit->config.leaves : 16;
     program->leaf_blocks = 1;
@@ -118,6 +122,17 @@ static ProgramPlan *alias_program(Plan *plan, const Program *source, int of) {
     return program;
 }
 
+static void add_program(Plan *plan, ProgramPlan *program, int64_t work, int64_t *most) {
+    for (int b = 0; b < program->buffers.len; b++)
+        if (!program->buffers.at[b]->scratch) program->buffers.at[b]->offset += work;
+    if (program->trace)
+        plan->trace_memory = work + program->mem + 4096;
+    else if (program->mem > *most)
+        *most = program->mem;
+    if (program->scratch > plan->scratch) plan->scratch = program->scratch;
+    VEC_PUSH(plan->arena, plan->programs, program);
+}
+
 Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target) {
     Plan *plan = NEW(arena, Plan);
     plan->arena = arena;
@@ -136,17 +151,16 @@ Plan *plan_make(Arena *arena, Unit *unit, const PlanTarget *target) {
             continue;
         }
         if (i == eval && eval < predict) source = with_prediction(plan, source, predict);
-        ProgramPlan *program = plan_program(plan, source);
+        ProgramPlan *program = plan_program(plan, source, NULL);
         program->program = &unit->programs.at[i];
-        for (int b = 0; b < program->buffers.len; b++)
-            if (!program->buffers.at[b]->scratch) program->buffers.at[b]->offset += work;
-        if (program->trace)
-            plan->trace_memory = work + program->mem + 4096;
-        else if (program->mem > most)
-            most = program->mem;
-        if (program->scratch > plan->scratch) plan->scratch = program->scratch;
-        VEC_PUSH(arena, plan->programs, program);
+        add_program(plan, program, work, &most);
     }
+    Map ones;
+    map_init(&ones, arena);
+    int of = predict < 0 && plan->target.one ? eval : predict;
+    const Program *one =
+        of < 0 || plan->target.apart ? NULL : plan_one(plan, &unit->programs.at[of], &ones);
+    if (one) add_program(plan, plan_program(plan, one, &ones), work, &most);
     plan->memory = work + most + 4096; /* a last vector may be read past the end of a row */
     plan->scratch += 4096;
     return plan;

@@ -16,6 +16,8 @@ typedef struct PlanTarget {
     int64_t l1_bytes;     /* of the first data cache that a kernel may count on */
     int64_t shared_limit; /* bytes of a shared operand beyond which all blocks run together: half the
                              second cache */
+    bool one;             /* a program of one example however small, of `eval` where nothing is
+                             predicted: for tests */
     bool apart;           /* each node is a kernel of its own: for tests, which ask for equal bits */
 } PlanTarget;
 
@@ -65,6 +67,8 @@ struct Kernel {
     VEC(Node *) maps;          /* after them, in order, over the same space */
     VEC(Node *) leaves;        /* BATCH_LEAVES: before the maps, sums over blocks of what a kernel of
                                   lane blocks left in their leaf buffers */
+    bool constant;             /* of leaves of the model alone: see `ready` */
+    bool striped;              /* sums by sixteen partials (execution.md, "All-shared sums") */
     bool makes_leaves;         /* that kernel: its reductions go to leaf buffers */
     VEC(Node *) calls;         /* nothing but results of one call of a function of whole tensors */
     Buffer *transpose;         /* a kernel that only transposes this buffer's node into it */
@@ -109,6 +113,8 @@ typedef struct ProgramPlan {
     Map of_node_leaf; /* Node -> Buffer of what each block adds to it */
     Map kernel_of;                 /* comp Node -> Kernel */
     Map stored;                    /* comp Node -> itself, where its value must be in memory */
+    int ready;                     /* so many phases at first need no second run while leaves stay */
+    Map ones;                      /* Node of a program of one example -> that of the batch's */
     Map in_place;                  /* comp Node -> leaf whose buffer it writes */
     Map doubles;                   /* operands of calls: float64 */
     Map padded;                    /* comp Node -> itself: see plan_pitch */
@@ -144,6 +150,9 @@ bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes); /
 int64_t plan_pitch(const ProgramPlan *program, const Node *node);
 
 /* Steps of plan_make, a file each. */
+/* The program `source` for one example, its nodes in `ones`; NULL where it has none or is too small
+ * for it. */
+const Program *plan_one(Plan *plan, const Program *source, Map *ones);
 void plan_pad(Plan *plan, ProgramPlan *program);      /* which nodes have a pitch of their own */
 void plan_group(Plan *plan, ProgramPlan *program);    /* nodes to kernels */
 void plan_sink(Plan *plan, ProgramPlan *program);     /* maps to where they are read */

@@ -117,6 +117,15 @@ bool plan_may_ride(Plan *plan, const ProgramPlan *program, const Kernel *kernel,
     return map_rides(plan, program, kernel, node, &reads);
 }
 
+enum { STRIPED_TERMS = 64 };
+
+/* What is shared is summed by sixteen partials where the terms are many; the value of one example as
+ * each example's is in a batch, in order. */
+static bool in_stripes(const ProgramPlan *program, const Node *node) {
+    return !node->per_example && !node->over_batch && node->reduce == RED_SUM &&
+           node_terms(node) >= STRIPED_TERMS && !map_has(&program->ones, node);
+}
+
 static bool reduction_joins(const Plan *plan, const ProgramPlan *program, const Kernel *kernel,
                             const Node *node, const Reads *reads) {
     bool leaves = kernel->batch_sum == BATCH_LEAVES;
@@ -130,6 +139,7 @@ static bool reduction_joins(const Plan *plan, const ProgramPlan *program, const 
     if (kernel->batch_sum == BATCH_SEQUENCE && kernel->carrier == CARRY_DIM) return false;
     if (first->nred != node->nred || first->over_batch != node->over_batch) return false;
     if ((first->reduce == RED_SUM) != (node->reduce == RED_SUM)) return false;
+    if (in_stripes(program, first) != in_stripes(program, node)) return false;
     for (int d = 0; d < node->nred; d++)
         if (first->extent[first->rank + d] != node->extent[node->rank + d]) return false;
     Reads mine = {.arena = arena_new()};
@@ -233,12 +243,19 @@ static void carry_batch_sum(Plan *plan, const ProgramPlan *program, Kernel *kern
     kernel->carrier = lanes ? CARRY_DIM : CARRY_NONE;
 }
 
-static void carry_shared(Kernel *kernel, const Node *node) {
+/* A plain copy of what lies apart: sixteen loads for a store gain nothing. */
+static bool copies_apart(const Node *node) {
+    int64_t stride;
+    return node->rank && node->reduce == RED_NONE && node->body->kind == SC_READ &&
+           !(plan_stride(node->body, node->rank - 1, &stride) && stride >= 0 && stride <= 1);
+}
+
+static void carry_shared(const ProgramPlan *program, Kernel *kernel, const Node *node) {
     double work = (double)node_count(node) * (double)node_terms(node);
     kernel->kind = work > (double)SERIAL_WORK ? KERNEL_UNITS : KERNEL_SERIAL;
-    bool striped = node->reduce == RED_SUM && node_terms(node) >= 64;
+    kernel->striped = in_stripes(program, node);
     int last = node->rank - 1;
-    bool lanes = !striped && last >= 0 && node->extent[last] >= LANES / 2;
+    bool lanes = !kernel->striped && !copies_apart(node) && last >= 0 && node->extent[last] >= LANES / 2;
     kernel->carrier = lanes ? CARRY_DIM : CARRY_NONE;
     kernel->lane_axis = last;
 }
@@ -268,7 +285,7 @@ static void carry(Plan *plan, ProgramPlan *program, Kernel *kernel, const Node *
         bool together = !kernel->group && node->nred && program->blocks > 1 && big_operand(plan, node, reads);
         kernel->kind = together ? KERNEL_UNITS : KERNEL_BLOCKS;
     } else {
-        carry_shared(kernel, node);
+        carry_shared(program, kernel, node);
     }
 }
 
@@ -286,7 +303,8 @@ static void merge_axes(const Plan *plan, const ProgramPlan *program, Kernel *ker
         break;
     }
     kernel->lane_axis = kernel->axes - 1;
-    if (kernel->carrier == CARRY_NONE && !kernel->reductions.len && kernel->axes &&
+    if (kernel->carrier == CARRY_NONE && !kernel->reductions.len && kernel->maps.len &&
+        !copies_apart(kernel->maps.at[0]) && kernel->axes &&
         kernel->axis[kernel->lane_axis] >= LANES / 2)
         kernel->carrier = CARRY_DIM;
 }

@@ -191,6 +191,9 @@ void plan_memory(Plan *plan, ProgramPlan *program) {
         keep(program, program->nodes.at[i], 0);
     for (int i = 0; i < program->program->results.len; i++)
         keep(program, program->program->results.at[i].node, -1);
+    for (int k = 0; k < program->kernels.len; k++)
+        for (int i = 0; program->kernels.at[k]->constant && i < program->kernels.at[k]->maps.len; i++)
+            keep(program, program->kernels.at[k]->maps.at[i], 0);
     if (draws) program->number = words(plan, program), program->presentation = words(plan, program);
     for (int i = 0; i < program->buffers.len; i++)
         if (program->buffers.at[i]->scratch) program->buffers.at[i]->first = -1;

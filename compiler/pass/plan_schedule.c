@@ -155,14 +155,14 @@ static bool ready(const Kernel *kernel, KernelKind kind, int phase) {
 
 /* Adds every ready kernel of one kind to a new phase; BLOCKS and SERIAL ones may follow each other
  * inside it. False where none was ready. */
-static bool fill_phase(Plan *plan, ProgramPlan *program, KernelKind kind) {
+static bool fill_phase(Plan *plan, ProgramPlan *program, KernelKind kind, bool constant) {
     PlanPhase phase = {.kind = kind};
     int number = program->phases.len;
     for (bool more = true; more;) {
         more = false;
         for (int k = 0; k < program->kernels.len; k++) {
             Kernel *kernel = program->kernels.at[k];
-            if (kernel->phase >= 0 || kernel->kind != kind ||
+            if (kernel->phase >= 0 || kernel->kind != kind || (constant && !kernel->constant) ||
                 (!kernel->group && !ready(kernel, kind, number)))
                 continue;
             if (kernel->group) {
@@ -179,6 +179,28 @@ static bool fill_phase(Plan *plan, ProgramPlan *program, KernelKind kind) {
     if (!phase.kernels.len) return false;
     VEC_PUSH(plan->arena, program->phases, phase);
     return true;
+}
+
+static void fill_phases(Plan *plan, ProgramPlan *program, bool constant) {
+    while (fill_phase(plan, program, KERNEL_SERIAL, constant) ||
+           fill_phase(plan, program, KERNEL_BLOCKS, constant) ||
+           fill_phase(plan, program, KERNEL_UNITS, constant)) {
+    }
+}
+
+static void note_leaf(const Scalar *read, void *context) {
+    NodeKind kind = read->node->kind;
+    *(bool *)context &= kind == NODE_PARAM || kind == NODE_STATE || kind == NODE_FITTED;
+}
+
+/* What a program of one example makes of leaves alone: copies that lanes run along. */
+static void find_constants(ProgramPlan *program) {
+    for (int k = 0; program->program->kind == PROGRAM_ONE && k < program->kernels.len; k++) {
+        Kernel *kernel = program->kernels.at[k];
+        kernel->constant = !kernel->reductions.len && !kernel->calls.len;
+        for (int i = 0; i < kernel->maps.len; i++)
+            sc_reads(kernel->maps.at[i]->body, note_leaf, &kernel->constant);
+    }
 }
 
 void plan_schedule(Plan *plan, ProgramPlan *program) {
@@ -212,9 +234,10 @@ void plan_schedule(Plan *plan, ProgramPlan *program) {
     decide_stored(&uses);
     for (int k = 0; k < program->kernels.len; k++)
         program->kernels.at[k]->phase = -1;
-    while (fill_phase(plan, program, KERNEL_SERIAL) || fill_phase(plan, program, KERNEL_BLOCKS) ||
-           fill_phase(plan, program, KERNEL_UNITS)) {
-    }
+    find_constants(program);
+    fill_phases(plan, program, true);
+    program->ready = program->phases.len;
+    fill_phases(plan, program, false);
     for (int k = 0; k < program->kernels.len; k++)
         if (program->kernels.at[k]->phase < 0)
             bug("kernels of %s wait for each other", program->program->name);

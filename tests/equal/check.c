@@ -74,7 +74,8 @@ static bool check_setting(Build *b, const Setting *setting) {
     BackOptions how = {.cpu = setting->cpu,
                        .level = setting->level,
                        .float_bytes = setting->bytes,
-                       .runtime = b->config->runtime};
+                       .runtime = b->config->runtime,
+                       .one = true};
     Native native;
     Unit *unit = b->config->compiled ? b->config->compiled : b->unit;
     if (!native_open(&native, b->arena, unit, &how)) return false;

@@ -426,10 +426,10 @@ static char mem[1 << 16] __attribute__((aligned(64)));
 
 Test(runtime_batch, fills_lanes) {
     static const GrBuffer buffers[] = {
-        {.name = "x", .offset = 0, .count = 4, .rank = 1, .extent = {4}, .bytes = 4},
-        {.name = "kind.target", .offset = 4096, .count = 1, .bytes = 8, .classes = 3},
-        {.name = "live", .offset = 8192, .count = 1, .bytes = 4},
-        {.name = "example.number", .offset = 12288, .count = 1, .bytes = 4}};
+        {.name = "x", .offset = 0, .count = 4, .rank = 1, .extent = {4}, .bytes = 4, .per_example = 1},
+        {.name = "kind.target", .offset = 4096, .count = 1, .bytes = 8, .per_example = 1, .classes = 3},
+        {.name = "live", .offset = 8192, .count = 1, .bytes = 4, .per_example = 1},
+        {.name = "example.number", .offset = 12288, .count = 1, .bytes = 4, .per_example = 1}};
     const GrProgram program = {.name = "p",
                                .batch = 32,
                                .inputs = buffers,
@@ -471,9 +471,9 @@ Test(runtime_batch, fills_lanes) {
 
 Test(runtime_batch, rounds_once_in_the_type_of_the_program) {
     static const GrBuffer wide[] = {
-        {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 8}};
+        {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 8, .per_example = 1}};
     static const GrBuffer narrow[] = {
-        {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 4}};
+        {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 4, .per_example = 1}};
     GrProgram program = {
         .batch = 16, .inputs = wide, .ninputs = 1, .number_offset = -1, .presentation_offset = -1};
     uint32_t first = 0;

@@ -188,15 +188,15 @@ static const GrPhase epoch_phases[] = {{after_epoch, "epoch", GR_SERIAL, 1, 1, 0
 #define LIST(A) A, (int32_t)(sizeof A / sizeof *A)
 #define NO_GUARDS NULL, 0
 static const GrProgram programs[] = {
-    {"init", GR_INIT, 0, LIST(init_phases), NULL, 0, NULL, 0, -1, -1, 0, NO_GUARDS},
-    {"fit0", GR_FIT, 32, LIST(fit_phases), LIST(train_inputs), NULL, 0, -1, -1, 0, NO_GUARDS},
-    {"split:validation", GR_SPLIT, 32, LIST(split_phases), LIST(split_inputs), LIST(split_results),
+    {"init", GR_INIT, 0, LIST(init_phases), 0, NULL, 0, NULL, 0, -1, -1, 0, NO_GUARDS},
+    {"fit0", GR_FIT, 32, LIST(fit_phases), 0, LIST(train_inputs), NULL, 0, -1, -1, 0, NO_GUARDS},
+    {"split:validation", GR_SPLIT, 32, LIST(split_phases), 0, LIST(split_inputs), LIST(split_results),
      -1, -1, 0, NO_GUARDS},
-    {"step", GR_STEP, 32, LIST(step_phases), LIST(train_inputs), LIST(step_results), DRAWS, WORK, NO_GUARDS},
-    {"eval", GR_EVAL, 32, LIST(eval_phases), train_inputs, 2, LIST(eval_results), DRAWS, WORK, NO_GUARDS},
-    {"predict", GR_PREDICT, 32, LIST(eval_phases), train_inputs, 1, LIST(predict_results), DRAWS,
+    {"step", GR_STEP, 32, LIST(step_phases), 0, LIST(train_inputs), LIST(step_results), DRAWS, WORK, NO_GUARDS},
+    {"eval", GR_EVAL, 32, LIST(eval_phases), 0, train_inputs, 2, LIST(eval_results), DRAWS, WORK, NO_GUARDS},
+    {"predict", GR_PREDICT, 32, LIST(eval_phases), 0, train_inputs, 1, LIST(predict_results), DRAWS,
      WORK, NO_GUARDS},
-    {"epoch", GR_EPOCH, 0, LIST(epoch_phases), NULL, 0, LIST(stop_results), -1, -1, 0, NO_GUARDS},
+    {"epoch", GR_EPOCH, 0, LIST(epoch_phases), 0, NULL, 0, LIST(stop_results), -1, -1, 0, NO_GUARDS},
 };
 static const GrLeaf leaves[] = {LEAF("dense1.W", w, OUT *IN, 2, OUT, IN, 4, GR_PARAM),
                                 LEAF("dense1.b", b, OUT, 1, OUT, 0, 4, GR_PARAM),

@@ -373,3 +373,42 @@ static void evaluates(Run *run) {
 Test(runtime_evaluate, means_over_the_set) {
     enter(), in_team(evaluates);
 }
+
+/* ---- The batch of a program of one example */
+static void filled_alone(const DataField *field, uint32_t example, int bytes, const double *expect) {
+    char mem[256] __attribute__((aligned(64)));
+    const GrBuffer inputs[] = {
+        {.name = "x", .offset = 0, .count = 3, .rank = 1, .extent = {3}, .bytes = bytes},
+        {.name = "example.number", .offset = 64, .count = 1, .bytes = bytes}};
+    const GrProgram one = {.name = "one",
+                           .kind = GR_ONE,
+                           .batch = 1,
+                           .inputs = inputs,
+                           .ninputs = 2,
+                           .number_offset = -1,
+                           .presentation_offset = -1};
+    const DataField *fields[] = {field, NULL};
+    Batch batch = {.program = &one, .mem = mem, .fields = fields, .examples = &example, .live = 1};
+    memset(mem, 0x55, sizeof mem);
+    for (int64_t unit = batch_units(&batch); unit-- > 0;)
+        batch_fill(&batch, unit, unit + 1);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(bytes == 8 ? ((double *)mem)[i] : (double)((float *)mem)[i], expect[i]);
+    cr_assert_eq(bytes == 8 ? *(double *)(mem + 64) : (double)*(float *)(mem + 64), example);
+    cr_assert(mem[3 * bytes] == 0x55 && mem[64 + bytes] == 0x55, "nothing is written behind");
+}
+
+Test(runtime_batch, one_example_has_no_lanes) {
+    static const double real[] = {9, 9, 9, 9, 0.1, 2, 16777217, 9};
+    static const float number[] = {9, 9, 9, 9, 0.1f, 2, -3, 9};
+    static const unsigned char byte[] = {9, 9, 9, 9, 1, 2, 255, 9};
+    DataField field = {.kind = FIELD_REAL, .count = 3, .stride = 4, .first = real};
+    filled_alone(&field, 1, 8, (double[]){0.1, 2, 16777217});
+    filled_alone(&field, 1, 4, (double[]){(double)0.1f, 2, 16777216});
+    field.kind = FIELD_FLOAT, field.first = number;
+    filled_alone(&field, 1, 8, (double[]){(double)0.1f, 2, -3});
+    filled_alone(&field, 1, 4, (double[]){(double)0.1f, 2, -3});
+    field.kind = FIELD_BYTE, field.first = byte;
+    filled_alone(&field, 1, 8, (double[]){1, 2, 255});
+    filled_alone(&field, 1, 4, (double[]){1, 2, 255});
+}
