@@ -73,7 +73,9 @@ if [ -n "$one" ]; then # a mutant
     ROW=$row awk -F '\t' -v number="$one" '
         FILENAME ~ /killers$/ { split(ENVIRON["ROW"], mine, "\t"); if ($1 "\t" $2 == ENVIRON["ROW"]) times_killed[$4] += 1000; else if ($1 == mine[1]) times_killed[$4]++; next }
         FILENAME ~ /times$/ { took[$1] = $2; next }
-        $2 == number && $1 in took { printf "%d\t%d\t%s\n", took[$1] / (1 + 5 * times_killed[$1]), took[$1], $1 }' \
+        $2 == number && $1 in took { # a unit test knows more than a whole run
+            printf "%d\t%d\t%s\n", took[$1] / (1 + 5 * times_killed[$1]) / ($1 ~ /^(unit|golden)/ ? 4 : 1), took[$1], $1
+        }' \
         "$home/killers" "$home/times" "$home/reached" | sort -n >"$home/jobs.$one"
     verdict=survived why=''
     [ -s "$home/jobs.$one" ] || why='no test reaches it'
@@ -94,11 +96,16 @@ if [ -n "$one" ]; then # a mutant
 fi
 
 mkdir -p "$home" || exit 1
-rm -rf "$ROOT"
-mkdir -p "$ROOT"
-cp -rp CMakeLists.txt LICENSE README.md compiler runtime grammar stdlib tests examples "$ROOT/" || exit 1
+new=$home/new
+rm -rf "$new"
+mkdir -p "$new" "$ROOT"
+cp -rp CMakeLists.txt LICENSE README.md compiler runtime grammar stdlib tests examples "$new/" || exit 1
 [ ! -f "$home/list" ] || mv "$home/list" "$home/list.before"
-awk -v tree="$ROOT" -f tests/mutate.awk tests/mutants.txt >"$home/list" || exit 1
+awk -v tree="$new" -f tests/mutate.awk tests/mutants.txt >"$home/list" || exit 1
+(cd "$ROOT" && find . -type f) | while read -r file; do [ -e "$new/$file" ] || rm -f "$ROOT/$file"; done
+(cd "$new" && find . -type f) | while read -r file; do # what is as it was is not built again
+    cmp -s "$new/$file" "$ROOT/$file" || { mkdir -p "$ROOT/${file%/*}" && cp -p "$new/$file" "$ROOT/$file"; }
+done
 cat >"$home/mutant.h" <<'END'
 char *getenv(const char *);
 int atoi(const char *);

@@ -17,9 +17,9 @@ static void add_guard(Emitter *e, ValueList *rows, const Buffer *buffer) {
 
 void emit_guards(Emitter *e, Row *program) {
     ValueList rows = {0};
-    for (int i = 0; GUARD && i < e->plan->persistent.len; i++)
+    for (int i = 0; GUARD > 0 && i < e->plan->persistent.len; i++)
         add_guard(e, &rows, e->plan->persistent.at[i]);
-    for (int i = 0; GUARD && i < e->program->buffers.len; i++)
+    for (int i = 0; GUARD > 0 && i < e->program->buffers.len; i++)
         add_guard(e, &rows, e->program->buffers.at[i]);
     put_array(e, program, &rows, "guards");
 }

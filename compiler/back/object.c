@@ -280,14 +280,14 @@ void back_work_print(FILE *out, Unit *unit, const BackOptions *options, double g
     Arena *arena = arena_new();
     Plan *plan = plan_for(arena, unit, options);
     double best = 0; /* of the widths that the code may use */
-    for (int width = 0; plan && !gflops && width < PEAK_WIDTHS; width++) {
+    for (int width = 0; plan && gflops == 0 && width < PEAK_WIDTHS; width++) {
         double one = peak_bits[width] > 8 * plan->target.register_bytes
                          ? 0
                          : 1e-9 * peak_fma(width, plan->target.float_bytes);
         best = one > best ? one : best;
     }
-    if (plan && !gflops) gflops = best;
-    if (plan && !gigabytes) gigabytes = 1e-9 * memory_speed(plan);
+    if (plan && gflops == 0) gflops = best;
+    if (plan && gigabytes == 0) gigabytes = 1e-9 * memory_speed(plan);
     if (plan) plan_work_print(out, plan, gflops, gigabytes);
     arena_free(arena);
 }

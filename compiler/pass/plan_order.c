@@ -119,7 +119,7 @@ static double traffic(const Ordering *o, const int *order, double cache) {
 
 /* What passes once comes in runs of neighbours. The first vectors of each are not seen coming. */
 static double broken_runs(const Ordering *o, const int *order) {
-    enum { UNSEEN = 8, LATE = 50 }; /* vectors; cycles for each */
+    static const double unseen = 8, late = 50; /* vectors; cycles for each */
     const Kernel *kernel = o->kernel;
     double run = 1, all = 1;
     bool whole = true;
@@ -130,7 +130,7 @@ static double broken_runs(const Ordering *o, const int *order) {
         whole &= inner || kernel->tile[a] == kernel->axis[a];
         k -= inner;
     }
-    return o->streams * all / run * (run < UNSEEN ? run : UNSEEN) * LATE;
+    return o->streams * all / run * (run < unseen ? run : unseen) * late;
 }
 
 /* Bytes a cycle from the second cache, and from what lies behind it. */

@@ -183,7 +183,7 @@ static void search_tile(Search *search) {
     }
     search->terms = (double)node_terms(kernel->reductions.at[0]);
     if (kernel->batch_sum && !kernel->makes_leaves) search->terms *= search->program->blocks;
-    if (kernel->batch_sum == BATCH_SEQUENCE) search->terms *= LANES;
+    if (kernel->batch_sum == BATCH_SEQUENCE) search->terms *= (double)LANES;
     try_tiles(search, 0, kernel->reductions.len);
     for (int i = 0; i < search->n; i++)
         *search->size[i] = search->best[i] > 0 ? search->best[i] : 1;

@@ -227,7 +227,7 @@ void plan_work(const Plan *plan, ProgramPlan *program) {
                 add(&kernel->work, &one);
             }
             for (int i = 0; i < kernel->leaves.len; i++)
-                kernel->work.flops_each += (double)node_count(kernel->leaves.at[i]) / LANES;
+                kernel->work.flops_each += (double)node_count(kernel->leaves.at[i]) / (double)LANES;
             touches(plan, program, &kernel->work, &kernel, 1);
             phase->work.flops += kernel->work.flops;
             phase->work.flops_each += kernel->work.flops_each;

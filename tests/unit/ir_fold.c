@@ -84,6 +84,8 @@ Test(ir_fold, identities) {
     cr_assert_eq(op2(OP_MIN, x, x), x);
     cr_assert_eq(op2(OP_MAX, x, x), x);
     cr_assert_eq(op3(OP_FMA, x, k(1), y), op2(OP_ADD, x, y));
+    cr_assert_eq(op3(OP_FMA, k(1), x, y), op2(OP_ADD, x, y));
+    cr_assert_neq(op2(OP_SUB, k(0), x), x);
     cr_assert_eq(op3(OP_FMA, k(0), x, y), y);
     cr_assert_eq(op3(OP_FMA, x, y, k(0)), op2(OP_MUL, x, y));
     cr_assert_eq(op1(OP_EXP, k(1)), k(exp(1)));

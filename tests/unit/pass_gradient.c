@@ -344,6 +344,33 @@ Test(gradient, extremes_over_examples_share_among_equals) {
     compare("x", eval_node(kit_eval(k), RESULT(unit, 0)), expected, EXAMPLES, 1e-15);
 }
 
+Test(gradient, a_zero_among_examples_gets_none_of_a_product) {
+    Kit kit = kit_new(31), *k = &kit;
+    Node *x = kit_leaf(k, NODE_INPUT, "x", 0, NULL);
+    double value[EXAMPLES] = {2, 3, 0, 5, 4}, expected[EXAMPLES] = {0, 0, 0, 0, 0};
+    memcpy(kit_find(k, x)->value, value, sizeof value);
+    Node *y = comp_batch(k, RED_PROD, 0, SELECT(ALL(kit_live(k)), ALL(x), N(1)), 0, NULL);
+    Unit *unit = unit_of(k, 1, (Node *[]){graph_grad(k->g, y, x)});
+    pass_run(unit, NULL, NULL, NULL);
+    compare("x", eval_node(kit_eval(k), RESULT(unit, 0)), expected, EXAMPLES, 0);
+}
+
+/* x[i + 1] times what is not 0 where i falls outside: x[0] has no i, and gets nothing. */
+Test(gradient, what_does_not_vanish_outside_is_guarded) {
+    for (int way = 0; way < 4; way++) {
+        Kit kit = kit_new(32), *k = &kit;
+        Node *x = kit_leaf(k, NODE_INPUT, "x", SHAPE(5));
+        Node *a = kit_leaf(k, NODE_PARAM, "a", SHAPE(4)), *b = kit_leaf(k, NODE_PARAM, "b", SHAPE(4));
+        const Scalar *at = READ(a, D(0)), *by = READ(b, D(0));
+        const Scalar *factor = way == 0   ? OP2(ADD, at, N(2))
+                               : way == 1 ? OP2(SUB, N(2), at)
+                               : way == 2 ? OP2(DIV, at, by)
+                                          : SELECT(OP2(LT, by, N(0)), at, N(2));
+        const Scalar *body = OP2(MUL, READ(x, PLUS(D(0), C(1))), factor);
+        CHECK(kit_loss(k, comp(k, RED_SUM, 0, body, SHAPE(4))), x, a, b);
+    }
+}
+
 Test(gradient, stops_and_what_is_not_reached) {
     Kit kit = kit_new(19), *k = &kit;
     Node *w = kit_leaf(k, NODE_PARAM, "w", SHAPE(3));

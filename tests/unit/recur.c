@@ -240,3 +240,14 @@ Test(recur, text_with_an_unbound_reference_is_refused) {
     cr_assert(!graph_read(arena_new(), source_add("graph", text, strlen(text), false)));
     cr_assert_gt(diag_errors(), 0);
 }
+
+Test(recur, only_a_fixed_distance_is_an_offset) {
+    Kit kit = kit_new(9), *k = &kit;
+    Node *h = graph_scan(k->g, 2, (int64_t[]){STEPS, STEPS}, name_of("h"), (Span){0});
+    int64_t offset = 0;
+    cr_assert(scan_offset(PADDED(h, N(0), PLUS(D(0), C(-2)), D(1)), &offset));
+    cr_assert_eq(offset, -2);
+    cr_assert_not(scan_offset(PADDED(h, N(0), TIMES(D(0), 2), D(1)), &offset));
+    cr_assert_not(scan_offset(PADDED(h, N(0), D(1), D(0)), &offset));
+    cr_assert_not(scan_offset(PADDED(h, N(0), C(0), D(1)), &offset));
+}
