@@ -83,12 +83,51 @@ LLVMValueRef emit_ix(Emitter *e, const Ix *ix, const Pos *pos) {
     return sum;
 }
 
-bool read_is_inside(const Emitter *e, const Scalar *read, int m) {
+static int64_t floor_of(int64_t a, int64_t by) {
+    return a >= 0 ? a / by : -((-a + by - 1) / by);
+}
+
+/* Does the dimension take several values at one place: by lanes, or as one of those that are merged? */
+static bool runs_along(const Emitter *e, int dim) {
+    const Kernel *kernel = e->kernel;
+    if (e->mode == CARRY_DIM && dim == kernel->lane_axis) return true;
+    return kernel->axes < kernel->rank && dim >= kernel->axes - 1 && dim < kernel->rank;
+}
+
+/* The least and the greatest that a form can be now: at pos, or (NULL) over the whole tile. */
+static bool span(const Emitter *e, const Ix *ix, const Pos *pos, int64_t *lo, int64_t *hi) {
+    *lo = *hi = ix->c;
+    for (int t = 0; t < ix->n; t++) {
+        const IxTerm *term = &ix->term[t];
+        int64_t from = 0, to = 0, first;
+        if (term->kind == ATOM_VALUE) return false;
+        if (term->kind == ATOM_FLOOR) {
+            if (!span(e, term->inner, pos, &from, &to)) return false;
+            from = floor_of(from, term->by), to = floor_of(to, term->by);
+        } else {
+            from = e->low[term->dim], to = e->high[term->dim];
+            if (pos && !runs_along(e, term->dim) && emit_known(e->dim[term->dim], &first))
+                from = to = first + pos->off[term->dim];
+        }
+        *lo += term->coef * (term->coef > 0 ? from : to);
+        *hi += term->coef * (term->coef > 0 ? to : from);
+    }
+    return true;
+}
+
+bool read_is_inside(const Emitter *e, const Scalar *read, int m, const Pos *pos) {
     int64_t lo, hi;
     for (int i = 0; i < e->nclipped; i++)
         if (e->clipped[i] == read && e->clipped_at[i] == m) return true;
-    return ix_range(read->at[m], e->kernel->extent, &lo, &hi) && lo >= 0 &&
-           hi < read->node->extent[m];
+    return span(e, read->at[m], pos, &lo, &hi) && lo >= 0 && hi < read->node->extent[m];
+}
+
+bool read_is_outside(const Emitter *e, const Scalar *read, const Pos *pos) {
+    int64_t lo, hi;
+    for (int m = 0; m < read->node->rank; m++)
+        if (span(e, read->at[m], pos, &lo, &hi) && (hi < 0 || lo >= read->node->extent[m]))
+            return true;
+    return false;
 }
 
 LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block) {
@@ -174,7 +213,7 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
             step *= node->extent[m];
             continue;
         }
-        bool free = read_is_inside(e, read, m);
+        bool free = read_is_inside(e, read, m, pos);
         if (free)
             place_affine(e, read->at[m], step, pos, &place);
         else

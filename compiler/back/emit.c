@@ -100,8 +100,8 @@ LLVMValueRef int_max(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(e->builder, more, a, b, "");
 }
 
-static bool constant(LLVMValueRef value, long long *number) {
-    if (!LLVMIsAConstantInt(value)) return false;
+bool emit_known(LLVMValueRef value, int64_t *number) {
+    if (!value || !LLVMIsAConstantInt(value)) return false;
     *number = LLVMConstIntGetSExtValue(value);
     return true;
 }
@@ -109,8 +109,8 @@ static bool constant(LLVMValueRef value, long long *number) {
 /* Test at the bottom; a test in front only where the loop may not run at all. */
 Loop loop_begin(Emitter *e, LLVMValueRef start, LLVMValueRef end, int64_t step) {
     Loop loop = {.end = end, .step = step};
-    long long first = 0, last = 0;
-    bool runs = constant(start, &first) && constant(end, &last) && first < last;
+    int64_t first = 0, last = 0;
+    bool runs = emit_known(start, &first) && emit_known(end, &last) && first < last;
     loop.body = LLVMAppendBasicBlockInContext(e->context, e->function, "loop");
     loop.exit = LLVMAppendBasicBlockInContext(e->context, e->function, "done");
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->builder);

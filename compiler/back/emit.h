@@ -59,6 +59,7 @@ typedef struct Emitter {
     LLVMValueRef block;         /* number of the lane block, i64 */
     LLVMValueRef example;       /* BATCH_SEQUENCE: example within the block, i64; else NULL */
     LLVMValueRef dim[MAX_DIMS]; /* first element of the tile */
+    int64_t low[MAX_DIMS], high[MAX_DIMS]; /* of all its elements, as far as it is known */
     int64_t tail;               /* lanes in use along the lane dimension; 0: all */
     LLVMValueRef alias_read, alias_store; /* metadata: what is only read is not what is written */
     unsigned kind_scope, kind_noalias;
@@ -115,8 +116,12 @@ LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer,
 LLVMValueRef emit_leaf(Emitter *e, const Node *node, const Pos *pos);
 /* Writes the value of `node` at pos (vector, or scalar where no lanes run). */
 void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value);
-/* Is coordinate m of a read known to be inside, here? */
-bool read_is_inside(const Emitter *e, const Scalar *read, int m);
+/* Is coordinate m of a read known to be inside, here? At pos, or (NULL) for the whole tile. */
+bool read_is_inside(const Emitter *e, const Scalar *read, int m, const Pos *pos);
+/* Is the read known to fall outside at pos? */
+bool read_is_outside(const Emitter *e, const Scalar *read, const Pos *pos);
+/* A number, where it is known now. */
+bool emit_known(LLVMValueRef value, int64_t *number);
 
 /* scalar.c: scalar expressions at one element of the tile */
 LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos);

@@ -6,6 +6,7 @@
 
 enum {
     UNROLLED_FMAS = 160,
+    WRITTEN_BORDER = 2, /* steps */
     STRAIGHT_TERMS = 12 /* of a sum without any loop: more, and LLVM would move their loads out of
                            the loops around it, into registers that there are not */
 };
@@ -87,20 +88,6 @@ static Pos reduced_pos(const Emitter *e, const Reducing *reducing, int p) {
     return pos;
 }
 
-static void emit_body(Emitter *e, const Reducing *reducing) {
-    const Kernel *kernel = e->kernel;
-    const Tile *tile = reducing->tile;
-    bool lanes = e->mode != CARRY_NONE;
-    for (int r = 0; r < kernel->reductions.len; r++)
-        for (int p = 0; p < tile->n; p++) {
-            Pos pos = reduced_pos(e, reducing, p);
-            accumulate(e, kernel->reductions.at[r], &pos, reducing->sums[r * tile->n + p],
-                       reducing->where ? reducing->where[r * tile->n + p] : NULL, lanes);
-        }
-}
-
-/* ---- Clipping: terms in which a factor is read outside, as zero, add nothing. */
-
 typedef struct Factors {
     const Scalar *read[16];
     int n;
@@ -117,11 +104,35 @@ static void find_factors(const Scalar *s, Factors *factors) {
     }
 }
 
+/* Is the term at pos known to have a factor that is read outside, as zero? */
+static bool adds_nothing(const Emitter *e, const Node *node, const Pos *pos) {
+    Factors factors = {.n = 0};
+    if (node->reduce == RED_SUM) find_factors(node->body, &factors);
+    for (int i = 0; i < factors.n; i++)
+        if (read_is_outside(e, factors.read[i], pos)) return true;
+    return false;
+}
+
+static void emit_body(Emitter *e, const Reducing *reducing) {
+    const Kernel *kernel = e->kernel;
+    const Tile *tile = reducing->tile;
+    bool lanes = e->mode != CARRY_NONE;
+    for (int r = 0; r < kernel->reductions.len; r++)
+        for (int p = 0; p < tile->n; p++) {
+            Pos pos = reduced_pos(e, reducing, p);
+            if (adds_nothing(e, kernel->reductions.at[r], &pos)) continue;
+            accumulate(e, kernel->reductions.at[r], &pos, reducing->sums[r * tile->n + p],
+                       reducing->where ? reducing->where[r * tile->n + p] : NULL, lanes);
+        }
+}
+
+/* ---- Clipping: terms in which a factor is read outside, as zero, add nothing. */
+
 /* Can coordinate m of the read bound the loop over `dim`, all else in it being known there? */
 static bool bounds_dim(const Emitter *e, const Scalar *read, int m, int dim) {
     const Ix *ix = read->at[m];
     int64_t coef = ix_coef(ix, dim);
-    if ((coef != 1 && coef != -1) || read_is_inside(e, read, m)) return false;
+    if ((coef != 1 && coef != -1) || read_is_inside(e, read, m, NULL)) return false;
     uint32_t later = 0;
     for (int d = dim + 1; d < e->kernel->rank + e->kernel->nred; d++)
         later |= 1u << d;
@@ -270,6 +281,19 @@ static void one_loop(Emitter *e, Reducing *reducing, int dim, LLVMValueRef start
     loop_end(e, &loop);
 }
 
+/* A loop that is short and known is written out: what falls outside is known then, too. */
+static void border(Emitter *e, Reducing *reducing, int dim, LLVMValueRef start, LLVMValueRef end) {
+    int64_t first, last;
+    if (!emit_known(start, &first) || !emit_known(end, &last) || last - first > WRITTEN_BORDER) {
+        one_loop(e, reducing, dim, start, end, 1);
+        return;
+    }
+    memo_forget(e);
+    e->dim[dim] = start;
+    written_out(e, reducing, dim, (int)(last - first));
+    memo_forget(e);
+}
+
 static void loops(Emitter *e, Reducing *reducing, int dim) {
     const Kernel *kernel = e->kernel;
     if (dim == kernel->rank + kernel->nred) {
@@ -280,12 +304,12 @@ static void loops(Emitter *e, Reducing *reducing, int dim) {
     Bounds bounds = clip(e, reducing, dim, false);
     int step = bounds.clipped ? 1 : unroll(e, reducing->tile, dim);
     if (bounds.peeled) /* the border, with guards; the interior; the border */
-        one_loop(e, reducing, dim, bounds.start, int_min(e, bounds.free_start, bounds.end), 1);
+        border(e, reducing, dim, bounds.start, int_min(e, bounds.free_start, bounds.end));
     if (bounds.clipped) clip(e, reducing, dim, true);
     if (bounds.peeled) {
         one_loop(e, reducing, dim, bounds.free_start, bounds.free_end, 1);
         e->nclipped = clipped_before;
-        one_loop(e, reducing, dim, int_max(e, bounds.free_end, bounds.free_start), bounds.end, 1);
+        border(e, reducing, dim, int_max(e, bounds.free_end, bounds.free_start), bounds.end);
     } else if (step == kernel->extent[dim] && !bounds.clipped) {
         e->dim[dim] = emit_i64(e, 0);
         written_out(e, reducing, dim, step);

@@ -118,6 +118,80 @@ static void special(Space *space, int i, int64_t first, int64_t size, int64_t ta
     if (after) when_end(e, after);
 }
 
+/* Tiles along an axis at whose place terms fall outside that do not in the tiles between: they are
+ * written on their own, where it is known which. */
+typedef struct Edges {
+    int64_t first, last;
+} Edges;
+
+typedef struct Inside {
+    Emitter *e;
+    int axis;
+    bool all;
+} Inside;
+
+static void check_inside(const Scalar *read, void *context) {
+    Inside *inside = context;
+    const Kernel *kernel = inside->e->kernel;
+    for (int m = 0; m < read->node->rank; m++) {
+        uint32_t dims = ix_dims(read->at[m]);
+        if (dims >> inside->axis & 1 && dims >> kernel->rank)
+            inside->all &= read_is_inside(inside->e, read, m, NULL);
+    }
+}
+
+static bool inside_between(Emitter *e, int axis, int64_t low, int64_t high) {
+    Inside inside = {e, axis, true};
+    e->low[axis] = low, e->high[axis] = high;
+    sc_reads(e->kernel->reductions.at[0]->body, check_inside, &inside);
+    return inside.all;
+}
+
+enum { MOST_EDGES = 3 };
+
+static Edges edges_of(Emitter *e, int axis, const Extent *x) {
+    const Kernel *kernel = e->kernel;
+    int64_t width = x->size * x->step, end = kernel->axis[axis] - 1;
+    Edges best = {0, 0};
+    if (kernel->reductions.len != 1 || kernel->axes < kernel->rank || axis != kernel->axes - 1 ||
+        kernel->kind != KERNEL_BLOCKS || x->size == 1 || x->full < 2 ||
+        inside_between(e, axis, 0, end))
+        return best;
+    for (int64_t edges = 1; edges <= MOST_EDGES && edges <= x->full; edges++)
+        for (int64_t last = 0; last <= edges && best.first + best.last == 0; last++) {
+            int64_t to = x->full - last;
+            if (edges == x->full || inside_between(e, axis, (edges - last) * width, to * width - 1))
+                best = (Edges){edges - last, last};
+        }
+    e->low[axis] = 0, e->high[axis] = end;
+    return best;
+}
+
+/* All full tiles where no thread has a share of its own: those at the edges one by one. */
+static void full_tiles(Space *space, int i, const Extent *x) {
+    Emitter *e = space->e;
+    int axis = space->axis[i];
+    int64_t width = x->size * x->step;
+    Edges edges = edges_of(e, axis, x);
+    for (int64_t t = 0; t < x->full; t++) {
+        bool edge = t < edges.first || t >= x->full - edges.last;
+        e->dim[axis] = emit_i64(e, t * width);
+        if (edge || x->full == 1) {
+            inner(space, i, axis, (int)x->size);
+            continue;
+        }
+        int64_t to = x->full - edges.last;
+        e->low[axis] = t * width;
+        if (edges.last) e->high[axis] = to * width - 1;
+        Loop loop = loop_begin(e, emit_i64(e, t), emit_i64(e, to), 1);
+        e->dim[axis] = LLVMBuildMul(e->builder, loop.index, emit_i64(e, width), "");
+        inner(space, i, axis, (int)x->size);
+        loop_end(e, &loop);
+        e->low[axis] = 0, e->high[axis] = e->kernel->extent[axis] - 1;
+        t = to - 1;
+    }
+}
+
 static void along(Space *space, int i) {
     Emitter *e = space->e;
     if (i == space->n) {
@@ -141,7 +215,9 @@ static void along(Space *space, int i) {
         end = int_min(e, to, end);
     }
     int64_t width = x.size * x.step;
-    if (x.full) {
+    if (!from) {
+        full_tiles(space, i, &x);
+    } else if (x.full) {
         Loop loop = loop_begin(e, start, end, 1);
         e->dim[axis] = LLVMBuildMul(e->builder, loop.index, emit_i64(e, width), "");
         inner(space, i, axis, (int)x.size);
@@ -290,6 +366,9 @@ static LLVMValueRef kernel_function(Emitter *e, Kernel *kernel, const char *name
     e->tail = 0;
     e->nclipped = 0;
     memset(e->dim, 0, sizeof e->dim);
+    memset(e->low, 0, sizeof e->low);
+    for (int d = 0; d < MAX_DIMS; d++)
+        e->high[d] = kernel->extent[d] - 1;
     if (kernel->group) e->dim[0] = e->to;
     alias_scopes(e);
     e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
