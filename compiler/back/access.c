@@ -398,7 +398,9 @@ void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value
         return;
     }
     LLVMValueRef to = address(e, base, &place, buffer->bytes);
-    if (!e->tail || e->mode == CARRY_NONE) {
+    bool whole = !e->tail || e->mode == CARRY_NONE ||
+                 pos->off[e->kernel->lane_axis] != e->tail_at;
+    if (whole) {
         emit_store(e, value, to, bytes);
         return;
     }

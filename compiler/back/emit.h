@@ -61,6 +61,7 @@ typedef struct Emitter {
     LLVMValueRef dim[MAX_DIMS]; /* first element of the tile */
     int64_t low[MAX_DIMS], high[MAX_DIMS]; /* of all its elements, as far as it is known */
     int64_t tail;               /* lanes in use along the lane dimension; 0: all */
+    int tail_at;                /* in the vector at this place of the tile */
     LLVMValueRef alias_read, alias_store; /* metadata: what is only read is not what is written */
     unsigned kind_scope, kind_noalias;
     /* guards that the bounds of a reduction's loops already imply: coordinate m of a read */

@@ -78,12 +78,13 @@ static void along_blocks(Space *space, int i) {
     e->block = NULL;
 }
 
-/* A dimension: `full` tiles of `size` steps, then a smaller one, then (along lanes) a partial
- * vector. */
+/* A dimension: `full` tiles of `size` steps, then a smaller one, whose last vector (along lanes) may
+ * be a partial one. */
 typedef struct Extent {
     int64_t step; /* elements in a step: 16 along lanes */
     int64_t size; /* steps in a tile */
-    int64_t full, rest, tail;
+    int64_t full, rest;
+    int64_t tail;  /* elements of the partial vector, which `rest` counts; 0: none */
     int64_t items; /* tiles in all */
 } Extent;
 
@@ -94,8 +95,8 @@ static Extent extent_of(const Emitter *e, int axis) {
     int64_t steps = kernel->axis[axis] / x.step;
     x.tail = kernel->axis[axis] % x.step;
     x.full = steps / x.size;
-    x.rest = steps % x.size;
-    x.items = x.full + (x.rest > 0) + (x.tail > 0);
+    x.rest = steps % x.size + (x.tail > 0);
+    x.items = x.full + (x.rest > 0);
     return x;
 }
 
@@ -112,7 +113,7 @@ static void special(Space *space, int i, int64_t first, int64_t size, int64_t ta
     }
     int64_t outer = e->tail; /* another axis may be at its partial vector already */
     e->dim[axis] = emit_i64(e, first);
-    if (tail) e->tail = tail;
+    if (tail) e->tail = tail, e->tail_at = (int)size - 1;
     inner(space, i, axis, (int)size);
     e->tail = outer;
     if (after) when_end(e, after);
@@ -223,9 +224,7 @@ static void along(Space *space, int i) {
         inner(space, i, axis, (int)x.size);
         loop_end(e, &loop);
     }
-    if (x.rest) special(space, i, x.full * width, x.rest, 0, x.full, from, to);
-    if (x.tail)
-        special(space, i, x.full * width + x.rest * x.step, 1, x.tail, x.items - 1, from, to);
+    if (x.rest) special(space, i, x.full * width, x.rest, x.tail, x.full, from, to);
     e->dim[axis] = NULL;
 }
 
