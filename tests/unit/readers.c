@@ -1,135 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Tests of the readers of npy, npz and cifar: what NumPy itself wrote (numpy/record.py), and every
- * fault. Needs Criterion and the runtime's readers. idx and CSV are in runtime_data.c. */
-#define _GNU_SOURCE
-#include "data.h"
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define FOLDER SOURCE_DIR "/tests/unit/numpy/"
-#define BYTES(text) text, sizeof text - 1
-static const DataPlaces nowhere = {NULL, NULL, NULL};
-
-/* A source of files that are in memory. */
-typedef struct Given {
-    GrFile files[3];
-    GrSource source;
-} Given;
-
-static Given given(const char *format, const void *bytes, size_t size) {
-    return (Given){.files = {{"a", bytes, (int64_t)size}, {"b", NULL, 0}, {"c", NULL, 0}},
-                   .source = {.format = format, .nfiles = 1}};
-}
-
-static bool opens(Given *from, Data *data, Fault *fault) {
-    from->source.files = from->files;
-    return data_open(&from->source, &nowhere, data, fault);
-}
-
-static void reads(Given *from, Data *data) {
-    Fault fault = {0};
-    cr_assert(opens(from, data, &fault), "%s", fault.text);
-}
-
-static void fails(Given *from, const char *told) {
-    Data data;
-    Fault fault = {0};
-    cr_assert(!opens(from, &data, &fault), "not refused: %s", told);
-    cr_assert(strstr(fault.text, told), "'%s' does not say '%s'", fault.text, told);
-    cr_assert_eq(fault.code, GR_BAD_DATA);
-    data_close(&data);
-}
-
-/* Checks one array of the recordings by its name, b1C or i4beF: kind, width, byte order. */
-static void check_numbers(const Data *data, const DataField *field, const char *name) {
-    double shift = *name == 'i' ? -5 : *name == 'f' ? -4.75 : 0;
-    cr_assert(data->count == 4 && field->count == 6 && field->rank == 2, "%s", name);
-    cr_assert(field->extent[0] == 2 && field->extent[1] == 3, "%s", name);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 2; j++)
-            for (int k = 0; k < 3; k++) {
-                int count = 7 * i + 3 * j + k;
-                double wanted = *name == 'b' ? count % 2 : count + shift;
-                if (field->kind == FIELD_PIXEL) wanted = count / 255.0;
-                cr_assert_eq(data_value(field, i, j * 3 + k), wanted, "%s[%d, %d, %d]", name, i, j,
-                             k);
-            }
-}
-
-static void check_archive(const char *path, const GrColumn *columns, int count) {
-    GrFile file = {.name = path};
-    GrSource source = {
-        .format = "npz", .files = &file, .nfiles = 1, .columns = columns, .ncolumns = count};
-    Data data;
-    Fault fault = {0};
-    cr_assert(data_open(&source, &nowhere, &data, &fault), "%s", fault.text);
-    cr_assert_eq(data.nfields, count);
-    for (int i = 0; i < count; i++) {
-        cr_assert_str_eq(data.fields[i].bound, columns[i].name);
-        check_numbers(&data, &data.fields[i], columns[i].column);
-    }
-    data_close(&data);
-}
-
-Test(readers, npz_reads_every_type_order_and_packing) {
-    GrColumn columns[80];
-    char names[80][8];
-    int count = 0;
-    for (const char *type = "b1u1u2u4u8i1i2i4i8f4f8"; *type; type += 2)
-        for (const char *end = type[1] == '1' ? "-" : "lb"; *end; end++)
-            for (const char *order = "CF"; *order; order++, count++) {
-                snprintf(names[count], sizeof *names, "%.2s%s%c", type,
-                         *end == 'l'   ? "le"
-                         : *end == 'b' ? "be"
-                                       : "",
-                         *order);
-                columns[count] = (GrColumn){names[count], names[count]};
-            }
-    cr_assert_eq(count, 38);
-    check_archive(FOLDER "plain.npz", columns, count);
-    check_archive(FOLDER "packed.npz", columns, count);
-}
-
-Test(readers, npz_reads_wide_sizes) {
-    const GrColumn column = {"x", "f4"};
-    check_archive(FOLDER "wide.npz", &column, 1);
-}
-
-Test(readers, npz_binds_one_array_to_two_names) {
-    const GrColumn columns[] = {{"x", "i8beF"}, {"y", "i8beF"}};
-    check_archive(FOLDER "packed.npz", columns, 2); /* each is swapped once */
-}
-
-Test(readers, npz_the_one_array_without_a_name_is_the_input) {
-    const char *path = FOLDER "plain.npz";
-    GrFile file = {.name = path};
-    GrSource source = {.format = "npz", .files = &file, .nfiles = 1};
-    Data data;
-    Fault fault = {0};
-    cr_assert(!data_open(&source, &nowhere, &data, &fault));
-    cr_assert(strstr(fault.text, "several arrays") && strstr(fault.text, "b1C, b1F, u1C"), "%s",
-              fault.text);
-    data_close(&data);
-    source.columns = &(GrColumn){"y", "u2leC"};
-    source.ncolumns = 1;
-    cr_assert(data_open(&source, &nowhere, &data, &fault), "%s", fault.text);
-    static const char *const inputs[] = {"x"}, *const outputs[] = {"y"};
-    GrModel model = {
-        .name = "m", .inputs = inputs, .ninputs = 1, .outputs = outputs, .noutputs = 1};
-    GrBuffer x = {.name = "x", .count = 6, .rank = 1, .extent = {6}};
-    cr_assert(!data_bind(&data, &model, &x, &fault));
-    cr_assert(strstr(fault.text, "input 'x'") && strstr(fault.text, "NAME = \""), "%s", fault.text);
-    data_close(&data);
-    source.columns = &(GrColumn){"y", "u2lC"};
-    cr_assert(!data_open(&source, &nowhere, &data, &fault));
-    cr_assert(strstr(fault.text, "has no array 'u2lC' (bound to 'y'); did you mean 'u2leC'?"), "%s",
-              fault.text);
-    data_close(&data);
-    source.columns = NULL, source.ncolumns = 0; /* prediction: what is bound may be missing */
-    cr_assert(!data_open_file(path, &source, &data, &fault));
-    data_close(&data);
-}
+ * Tests of the readers of npy and cifar, and of all rows of formats.def together: what NumPy itself
+ * wrote (numpy/record.py), and every fault. Needs readers_kit.h. npz is in archives.c, idx and CSV
+ * are in runtime_data.c. */
+#include "readers_kit.h"
 
 /* Bytes are pixels in an input, numbers elsewhere; truth values are numbers everywhere. */
 Test(readers, bytes_are_pixels_of_inputs_alone) {
@@ -229,6 +102,18 @@ Test(readers, npy_reads_any_dictionary) {
     }
 }
 
+Test(readers, npy_unsigned_numbers_have_no_sign) {
+    Data data;
+    Given from = array(DICTIONARY(">u2", "(2,)"), "\xff\xfe\0\1", 4);
+    reads(&from, &data);
+    cr_assert(data_value(&data.fields[0], 0, 0) == 65534 && data_value(&data.fields[0], 1, 0) == 1);
+    data_close(&data);
+    from = array(DICTIONARY("<u8", "(1,)"), "\0\0\0\0\0\0\0\x80", 8);
+    reads(&from, &data);
+    cr_assert_eq(data_value(&data.fields[0], 0, 0), 9223372036854775808.0);
+    data_close(&data);
+}
+
 Test(readers, npy_numbers_may_lie_anywhere) {
     const double number = 1.5;
     for (int i = 0; i < 8; i++) {
@@ -319,60 +204,6 @@ Test(readers, npy_inputs_and_targets_have_as_many) {
     data_close(&data);
 }
 
-/* ---- npz: what a zip file may have wrong */
-
-static unsigned char *archive(size_t *size) {
-    unsigned char *bytes;
-    Fault fault = {0};
-    cr_assert(io_read_file(FOLDER "packed.npz", &bytes, size, &fault), "%s", fault.text);
-    return bytes;
-}
-
-static unsigned char *find(unsigned char *bytes, size_t size, const char *what, size_t length) {
-    unsigned char *found = memmem(bytes, size, what, length);
-    cr_assert(found);
-    return found;
-}
-
-static void changed(long at, const char *with, size_t length, const char *told, bool list) {
-    size_t size;
-    unsigned char *bytes = archive(&size);
-    unsigned char *from = list ? find(bytes, size, "PK\1\2", 4) : find(bytes, size, "PK\5\6", 4);
-    memcpy(from + at, with, length);
-    Given given_ = given("npz", bytes, size);
-    given_.source.columns = &(GrColumn){"x", "b1C"}; /* the first member */
-    given_.source.ncolumns = 1;
-    fails(&given_, told);
-    free(bytes);
-}
-
-Test(readers, npz_refuses_every_fault) {
-    size_t size;
-    unsigned char *bytes = archive(&size);
-    Given from = given("npz", bytes, size - 1);
-    fails(&from, "no list of members at its end");
-    from = given("npz", bytes, 10);
-    fails(&from, "is no zip archive");
-    from = given("npz", BYTES("PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
-    fails(&from, "holds no arrays");
-    free(bytes);
-    changed(16, "\0\0\0\0", 4, "list of members is not where it says", false);
-    changed(16, "\xfe\xff\xff\xff", 4, "list of members is not where it says", false);
-    changed(10, "\xfe\xff", 2, "list of members is not where it says", false);
-    changed(8, "\1", 1, "is encrypted", true);
-    changed(10, "\14", 1, "packed by method 12", true);
-    changed(10, "\0", 1, "the archive is damaged", true); /* stored, but other sizes */
-    changed(16, "\0\0\0\0", 4, "checksum is wrong", true);
-    changed(24, "\xff\xff\xff\x7f", 4, "the archive is damaged", true);
-    changed(24, "\1\1\0\0", 4, "the packed data is damaged", true);
-    changed(20, "\xff\xff\xff\x7f", 4, "reaches over its end", true);
-    changed(20, "\5\0\0\0", 4, "the packed data is damaged", true);
-    changed(28, "\xff\xff", 2, "ends early", true);
-    changed(42, "\1\0\0\0", 4, "a member is not where it says", true);
-    changed(42, "\xfe\xff\xff\xff", 4, "a member is not where it says", true);
-    changed(42, "\xff\xff\xff\xff", 4, "a member is not where it says", true); /* and no wide one */
-}
-
 /* ---- cifar */
 
 enum { PIXELS = 3072 };
@@ -393,14 +224,15 @@ Test(readers, cifar_reads_several_files_as_one) {
     Given from = given("cifar", NULL, 0);
     from.files[0].bytes = records(2, 1, "\3\1\2\11\3\4", &from.files[0].size);
     from.files[1].bytes = records(1, 1, "\0\5\6", &from.files[1].size);
-    from.source.nfiles = 2;
+    from.files[2].bytes = records(1, 1, "\7\10\11", &from.files[2].size);
+    from.source.nfiles = 3;
     Data data;
     reads(&from, &data);
-    cr_assert(data.count == 3 && data.nfields == 2);
+    cr_assert(data.count == 4 && data.nfields == 2);
     cr_assert(data.fields[0].role == FIELD_INPUT && data.fields[0].count == PIXELS);
     cr_assert_str_eq(data.input_text, "3 x 32 x 32 = 3072 values");
-    const unsigned char wanted[3][3] = {{3, 1, 2}, {9, 3, 4}, {0, 5, 6}};
-    for (int i = 0; i < 3; i++) {
+    const unsigned char wanted[4][3] = {{3, 1, 2}, {9, 3, 4}, {0, 5, 6}, {7, 8, 9}};
+    for (int i = 0; i < 4; i++) {
         cr_assert_eq(data_value(&data.fields[1], i, 0), wanted[i][0]);
         cr_assert_eq(data_value(&data.fields[0], i, 0), wanted[i][1] / 255.0);
         cr_assert_eq(data_value(&data.fields[0], i, PIXELS - 1), wanted[i][2] / 255.0);
@@ -426,6 +258,14 @@ Test(readers, cifar_100_has_two_labels) {
     cr_assert_eq(data_value(&data.fields[0], 1, PIXELS - 1), 4 / 255.0);
     data_close(&data);
     from.source.ncolumns = 0;
+    data = (Data){0}; /* in prediction the files alone decide */
+    DataFile *file = data_file(&data, "f");
+    file->size = (size_t)from.files[0].size;
+    file->bytes = memcpy(calloc(file->size + 1, 1), from.files[0].bytes, file->size);
+    Fault fault;
+    cr_assert(data_read(&from.source, false, &data, &fault), "%s", fault.text);
+    cr_assert_eq(data_value(&data.fields[0], 1, PIXELS - 1), 4 / 255.0);
+    data_close(&data);
     fails(&from, "are records of CIFAR-100, not of CIFAR-10: bind its label, NAME = \"fine\"");
     from.source.columns = (const GrColumn[]){{"a", "fine"}, {"b", "label"}};
     from.source.ncolumns = 2;
@@ -482,8 +322,9 @@ Test(readers, files_are_known_by_their_content) {
 
 /* Cut anywhere, a good file is refused or, where it still is one, read; nothing else. */
 Test(readers, survive_cuts) {
-    static const char *const paths[] = {"npy", FOLDER "version2.npy", "npz", FOLDER "packed.npz"};
-    for (int i = 0; i < 4; i += 2) {
+    static const char *const paths[] = {"npy", FOLDER "version2.npy", "npz", FOLDER "packed.npz",
+                                        "npz", FOLDER "wide.npz"};
+    for (int i = 0; i < 6; i += 2) {
         unsigned char *bytes;
         size_t size;
         Fault fault = {0};
