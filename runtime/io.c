@@ -3,9 +3,11 @@
  * all; each failure says what to do. Needs libc and zlib. Knows nothing of formats or models. */
 #define _GNU_SOURCE
 #include "io.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -307,7 +309,26 @@ static void note_unfinished(char *from, char *to) {
         }
 }
 
+/* What killed processes left of the same file, "PATH.PROCESS.tmp". */
+static void remove_stale(const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *parent = io_format("%.*s", slash ? (int)(name - path) : 1, slash ? path : ".");
+    DIR *folder = opendir(parent);
+    free(parent);
+    if (!folder) return;
+    size_t length = strlen(name);
+    for (const struct dirent *file; (file = readdir(folder));) {
+        char *end = NULL;
+        if (strncmp(file->d_name, name, length) || file->d_name[length] != '.') continue;
+        long process = strtol(file->d_name + length + 1, &end, 10);
+        if (process > 0 && !strcmp(end, ".tmp") && kill((pid_t)process, 0) && errno == ESRCH)
+            unlinkat(dirfd(folder), file->d_name, 0);
+    }
+    closedir(folder);
+}
+
 bool writer_open(Writer *writer, const char *path, Fault *fault) {
+    remove_stale(path);
     writer->path = io_format("%s", path);
     writer->temporary = io_format("%s.%ld.tmp", path, (long)getpid());
     writer->buffer = io_alloc(BUFFER, 1);

@@ -48,6 +48,26 @@ verdict $? "cli: the pipe is still there" "$own/log"
 expect "a report that cannot be written" 1 "cannot write '$here/none/report.xml'" "$gradus" test --junit="$here/none/report.xml" "$here/model.gr"
 expect "a dump that cannot be written" 1 "cannot write '$here/none/graph'" "$gradus" dump "$here/model.gr" -o "$here/none/graph"
 expect "a dump that a full disk cuts" 1 "cannot write '/dev/full'" "$gradus" dump "$here/model.gr" -o /dev/full
+echo old >"$here/report.xml"
+ln "$here/report.xml" "$here/before.xml"
+printf 'test "t" {\n  expect 1 == 1\n}\n' >"$here/one.gr"
+expect "a report replaces the old one when it is whole" 0 "1 passed" "$gradus" test --junit="$here/report.xml" "$here/one.gr"
+grep -q '</testsuites>' "$here/report.xml" && grep -qx old "$here/before.xml"
+verdict $? "cli: the old report was not written over" "$own/log"
+"$gradus" dump "$here/model.gr" -o "$here/graph"
+cp "$here/graph" "$here/graph.old"
+expect "a dump that does not fit" 1 "cannot write" sh -c 'ulimit -f 1; exec "$0" dump "$1" --stage=llvm -o "$2"' "$gradus" "$here/model.gr" "$here/graph"
+expect "a dump that does not fit, of our own text" 1 "cannot write" sh -c 'ulimit -f 1; exec "$0" dump "$1" -o "$2"' "$gradus" "$here/model.gr" "$here/graph"
+cmp "$here/graph" "$here/graph.old" >"$own/log" 2>&1 && [ -z "$(find "$here" -name 'graph*.tmp')" ]
+verdict $? "cli: the old dump is still there, and nothing else" "$own/log"
+mkdir "$here/tmp"
+env TMPDIR="$here/tmp" "$gradus" test --jobs=2 "$ROOT/examples/testing/model.gr" >"$own/log" 2>&1 &
+tested=$!
+while kill -0 $tested 2>/dev/null && [ -z "$(find "$here/tmp" -mindepth 3)" ]; do sleep 0.02; done
+kill -TERM $tested
+wait $tested 2>/dev/null
+[ $? -eq 143 ] && [ -z "$(ls "$here/tmp")" ]
+verdict $? "cli: tests that are interrupted take their folder away" "$own/log"
 expect "no folder for what tests make" 1 "cannot make the folder" env TMPDIR="$here/none" "$gradus" test --filter=trains "$here/model.gr"
 expect "a new model below what is no folder" 1 "cannot make the folder" "$gradus" new "$here/model.gr/deeper"
 expect "a linker that is not there" 1 "cannot run the linker" env CC="$here/none" "$gradus" build "$here/model.gr" -o "$here/m"

@@ -43,7 +43,6 @@ while [ "$done" -lt "$kills" ] || [ "$finished" -eq 0 ]; do
     *) cat log; wrong "a training that went on ended with $status" ;;
     esac
     left=$((left + $(find cut -name '*.tmp' 2>/dev/null | wc -l)))
-    rm -f cut/*.tmp
     for file in cut/net.safetensors cut/net.last.safetensors; do
         [ -f "$file" ] || { absent=$((absent + 1)); continue; }
         ./model eval -q --weights="$file" --set-name=test >log 2>&1 || { cat log; wrong "$file is damaged after kill $done"; }
@@ -57,6 +56,7 @@ while [ "$done" -lt "$kills" ] || [ "$finished" -eq 0 ]; do
     for file in net.safetensors net.last.safetensors; do
         cmp "whole/$file" "cut/$file" || wrong "$file differs from that of an undisturbed training"
     done
+    [ -z "$(find cut -name '*.tmp')" ] || wrong "what killed trainings left is still there: $(ls cut | tr '\n' ' ')"
     rm -rf cut
     last=0
 done

@@ -10,9 +10,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 extern char **environ;
 
@@ -89,22 +87,8 @@ static bool module_calls(LLVMModuleRef module) {
     return false;
 }
 
-/* Files on the way, taken away where the process ends in between. */
-enum { MOST_PARTS = 8, MOST_FILES = MOST_PARTS + 2 };
-static const char *unfinished[MOST_FILES];
-
-static void remove_unfinished(void) {
-    for (int i = 0; i < LENGTH(unfinished); i++) {
-        if (unfinished[i]) unlink(unfinished[i]);
-        unfinished[i] = NULL;
-    }
-}
-
-static const char *temporary(Arena *arena, int number, const char *path) {
-    static bool asked;
-    if (!asked) asked = !atexit(remove_unfinished);
-    return unfinished[number] = arena_printf(arena, "%s.%d.%d.tmp", path, (int)getpid(), number);
-}
+/* Parts and what is linked of them. */
+enum { MOST_PARTS = OUTPUTS - 2 };
 
 static bool file_out(const char *path, const char *bytes, size_t size) {
     FILE *file = fopen(path, "wb");
@@ -114,23 +98,11 @@ static bool file_out(const char *path, const char *bytes, size_t size) {
     return ok;
 }
 
-/* A device or pipe is nothing to be replaced: root would lose /dev/null. */
-static bool move_out(const char *from, const char *to) {
-    struct stat there;
-    if (stat(to, &there) == 0 && !S_ISREG(there.st_mode)) {
-        diag_error((Span){0}, "E0703", "cannot write %s: it is no regular file", to);
-        return false;
-    }
-    if (rename(from, to) == 0) return true;
-    diag_error((Span){0}, "E0703", "cannot write %s: %s", to, strerror(errno));
-    return false;
-}
-
 static bool text_out(Arena *arena, const char *text, const char *path) {
     if (!path || strcmp(path, "-") == 0) return fputs(text, stdout) >= 0 && fflush(stdout) == 0;
-    const char *made = temporary(arena, 0, path);
-    bool ok = file_out(made, text, strlen(text)) && move_out(made, path);
-    remove_unfinished();
+    const char *made = output_temporary(arena, path, 0);
+    bool ok = file_out(made, text, strlen(text)) && output_place(made, path);
+    output_drop();
     return ok;
 }
 
@@ -138,7 +110,7 @@ static bool text_out(Arena *arena, const char *text, const char *path) {
 static bool write_objects(Arena *arena, Parts *parts, const char *path, Words *objects) {
     for (int i = 0; i < parts->len; i++) {
         LLVMMemoryBufferRef object = parts->at[i].object;
-        const char *made = temporary(arena, objects->len, path);
+        const char *made = output_temporary(arena, path, objects->len);
         if (!file_out(made, LLVMGetBufferStart(object), LLVMGetBufferSize(object))) return false;
         VEC_PUSH(arena, *objects, made);
     }
@@ -157,14 +129,14 @@ static bool write_binary(Arena *arena, LLVMModuleRef module, LLVMModuleRef trace
     parts_free(&parts);
     report(options, "machine code", &clock);
     if (ok && options->emit == EMIT_OBJ) {
-        ok = move_out(objects.at[0], options->output);
+        ok = output_place(objects.at[0], options->output);
     } else if (ok) {
-        const char *made = temporary(arena, MOST_FILES - 1, options->output);
+        const char *made = output_temporary(arena, options->output, OUTPUTS - 1);
         ok = link_output(arena, options, &objects, made, module_calls(module)) &&
-             move_out(made, options->output);
+             output_place(made, options->output);
         report(options, "link", &clock);
     }
-    remove_unfinished();
+    output_drop();
     return ok;
 }
 

@@ -100,6 +100,16 @@ int diag_errors(void);         /* how many so far */
 void diag_flush(void);         /* prints what is pending; called at exit too */
 void diag_reset(void);         /* tests only */
 _Noreturn void bug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* --- Files that are there only when they are whole. All say E0703 where they cannot. */
+enum { OUTPUTS = 10 };
+/* A name beside the path, one of OUTPUTS; number 0 takes away what killed processes left there. */
+const char *output_temporary(Arena *arena, const char *path, int number);
+bool output_place(const char *temporary, const char *path);
+void output_drop(void); /* what was not put in place; at exit too */
+/* One at a time; what is no regular file is written straight. NULL, false: said, and the old file
+ * is as it was. */
+FILE *output_open(Arena *arena, const char *path);
+bool output_close(FILE *file, const char *path);
 /* The table behind `gradus explain`: compiler/base/codes.def, rows CODE(E0101, "title", "text"). */
 const char *diag_explain(const char *code); /* NULL where unknown */
 #endif

@@ -113,14 +113,10 @@ int verb_dump(Arena *arena, const Options *options) {
         return back_build(work.unit, &back) && diag_errors() == 0 ? EXIT_OK : EXIT_DIAGNOSED;
     }
     bool to_file = options->output && strcmp(options->output, "-");
-    FILE *out = to_file ? fopen(options->output, "w") : stdout;
-    if (!out) {
-        diag_error((Span){0}, "E0703", "cannot write '%s': %s", options->output, strerror(errno));
-        return EXIT_DIAGNOSED;
-    }
+    FILE *out = to_file ? output_open(arena, options->output) : stdout;
+    if (!out) return EXIT_DIAGNOSED;
     row->print(&work, out);
-    if (to_file && fclose(out) != 0)
-        diag_error((Span){0}, "E0703", "cannot write '%s': %s", options->output, strerror(errno));
+    if (to_file) output_close(out, options->output);
     return diag_errors() == 0 ? EXIT_OK : EXIT_DIAGNOSED;
 }
 

@@ -214,11 +214,10 @@ static void put_value(FILE *file, const Curve *curve, const CurvePoint *p, bool 
                                : "inf");
 }
 
-bool curve_write(const Curve *curve, const char *path, const char **fault) {
-    FILE *file = fopen(path, "w");
+bool curve_write(Arena *arena, const Curve *curve, const char *path) {
+    FILE *file = output_open(arena, path);
     int64_t epoch = 0;
-    *fault = NULL;
-    if (!file) return *fault = strerror(errno), false;
+    if (!file) return false;
     fprintf(file, "%s\nlanguage %s\nmodel %s %s\ndata %s\nseed %" PRIu64 "\nfloat %d\n", mark,
             curve->language, curve->model, curve->model_hash, curve->data_hash, curve->seed,
             8 * curve->float_bytes);
@@ -241,7 +240,5 @@ bool curve_write(const Curve *curve, const char *path, const char **fault) {
                 put_value(file, curve, &s->points.at[k], s->epoch);
             }
     }
-    bool bad = ferror(file);
-    if (fclose(file) || bad) *fault = strerror(errno);
-    return !*fault;
+    return output_close(file, path);
 }

@@ -2,24 +2,14 @@
  * `gradus fmt`: files as front lays them out.
  * Needs the stages, to refuse what does not parse. Knows nothing of lines and columns. */
 #include "driver.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static bool replace(Arena *arena, const char *path, const char *text, size_t length) {
-    char *temporary = arena_printf(arena, "%s.XXXXXX", path);
-    struct stat info;
-    int file = mkstemp(temporary);
-    bool fine = file >= 0 && stat(path, &info) == 0 && fchmod(file, info.st_mode & 0777) == 0 &&
-                write(file, text, length) == (ssize_t)length && fsync(file) == 0;
-    int fault = errno;
-    if (file >= 0) fine = close(file) == 0 && fine;
-    if (fine && rename(temporary, path) == 0) return true;
-    diag_error((Span){0}, "E0703", "cannot write '%s': %s", path, strerror(fine ? errno : fault));
-    if (file >= 0) unlink(temporary);
-    return false;
+    FILE *file = output_open(arena, path);
+    if (!file) return false;
+    fwrite(text, 1, length, file);
+    return output_close(file, path);
 }
 
 static int format_file(Arena *arena, const Options *options, const char *path) {

@@ -2,7 +2,6 @@
  * The points of all tests in order: TAP on standard output, JUnit's XML where it is asked for.
  * Needs what test processes wrote: a line a point, then lines of what was said. Runs no test. */
 #include "test.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,7 +87,7 @@ static void put_case(FILE *out, const Point *point) {
 
 /* A suite for each file, in the order of the command line. */
 static bool write_junit(const Report *report, const char *path) {
-    FILE *out = fopen(path, "w");
+    FILE *out = output_open(report->arena, path);
     if (!out) return false;
     fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n", out);
     for (int i = 0; i < report->points.len;) {
@@ -107,16 +106,12 @@ static bool write_junit(const Report *report, const char *path) {
         fputs("  </testsuite>\n", out);
     }
     fputs("</testsuites>\n", out);
-    bool bad = ferror(out);
-    return fclose(out) == 0 && !bad;
+    return output_close(out, path);
 }
 
 int report_end(Report *report) {
     const char *filter = report->options->filter, *junit = report->options->junit;
-    if (junit && !write_junit(report, junit)) {
-        diag_error((Span){0}, "E0703", "cannot write '%s': %s", junit, strerror(errno));
-        return EXIT_DIAGNOSED;
-    }
+    if (junit && !write_junit(report, junit)) return EXIT_DIAGNOSED;
     printf("1..%d\n%d passed, %d failed\n", report->points.len, report->points.len - report->failed,
            report->failed);
     if (filter && !report->points.len) {

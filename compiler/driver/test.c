@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fts.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -136,6 +137,44 @@ typedef struct Item { /* a block, or with decl NULL a file's examples */
 } Item;
 typedef VEC(Item) ItemList;
 
+/* ---- Interruption: what runs is ended, with all that it started, and the folder goes. */
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+static volatile sig_atomic_t caught;
+static const ItemList *running;
+static pid_t theirs; /* the other compiler: it takes its own folder away */
+
+static void end_all(void) {
+    for (int i = 0; running && i < running->len; i++)
+        if (running->at[i].process > 0) kill(-running->at[i].process, SIGKILL);
+    if (theirs > 0) kill(theirs, SIGTERM);
+}
+
+static void note_signal(int number) {
+    caught = number;
+    end_all();
+}
+
+static void heed(void (*how)(int)) {
+    for (int i = 0; i < LENGTH(signals); i++)
+        if (signal(signals[i], how) == SIG_IGN && how != SIG_DFL) signal(signals[i], SIG_IGN);
+}
+
+static pid_t child_new(bool apart) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) heed(SIG_DFL);
+    if (child >= 0 && apart) setpgid(child, 0);
+    return child;
+}
+
+static int child_wait(pid_t child) {
+    int status = 0;
+    if (caught) end_all(); /* it came while the child was made */
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
 static void run_item(const Item *item, int number, const Options *options) {
     Arena *arena = arena_new();
     Test test = {.arena = arena,
@@ -146,7 +185,8 @@ static void run_item(const Item *item, int number, const Options *options) {
                  .folder = item->folder,
                  .said = "",
                  .since = clock_start().wall};
-    if (dup2(fileno(item->out), STDOUT_FILENO) < 0) exit(EXIT_DIAGNOSED);
+    if (dup2(fileno(item->out), STDOUT_FILENO) < 0 || setenv("TMPDIR", item->folder, 1))
+        exit(EXIT_DIAGNOSED);
     if (item->decl) {
         test.name = item->decl->text;
         test.own = arena_printf(arena, "%s/%d", item->folder, number);
@@ -162,20 +202,18 @@ static void run_item(const Item *item, int number, const Options *options) {
 
 static void start(Item *item, int number, const Options *options) {
     item->out = tmpfile();
-    fflush(NULL);
-    item->process = item->out ? fork() : -1;
+    item->process = item->out ? child_new(true) : -1;
     if (item->process == 0) run_item(item, number, options);
 }
 
 static void finish(Report *report, Item *item) {
-    int status = 0;
     const char *name = item->decl ? item->decl->text : "examples";
     if (item->process < 0) {
         report_fault(report, item->path, "cannot start a process");
         return;
     }
-    while (waitpid(item->process, &status, 0) < 0 && errno == EINTR)
-        continue;
+    int status = child_wait(item->process);
+    item->process = 0;
     rewind(item->out);
     report_take(report, item->path, item->out);
     fclose(item->out);
@@ -216,7 +254,7 @@ static void find_items(Arena *arena, const Options *options, const char *path, c
 /* The other compiler runs the same tests and records the curves in `folder`. */
 static bool record_theirs(Arena *arena, const Options *options, const char *folder) {
     char **words = NEW_ARRAY(arena, char *, options->nfiles + 8);
-    int n = 0, status = 0;
+    int n = 0;
     words[n++] = arena_printf(arena, "%s", options->against);
     words[n++] = arena_printf(arena, "test");
     words[n++] = arena_printf(arena, "--update");
@@ -225,20 +263,28 @@ static bool record_theirs(Arena *arena, const Options *options, const char *fold
     if (options->data) words[n++] = arena_printf(arena, "--data=%s", options->data);
     for (int i = 0; i < options->nfiles; i++)
         words[n++] = arena_printf(arena, "%s", options->files[i]);
-    fflush(NULL);
-    pid_t process = fork();
-    if (process == 0) {
+    theirs = child_new(false);
+    if (theirs == 0) {
         if (!freopen("/dev/null", "w", stdout)) _exit(127);
         execvp(words[0], words);
         _exit(127);
     }
-    while (process > 0 && waitpid(process, &status, 0) < 0 && errno == EINTR)
-        continue;
-    int code = process > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 127;
+    int status = theirs > 0 ? child_wait(theirs) : -1;
+    int code = theirs > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 127;
+    theirs = 0;
     if (code == EXIT_OK || code == EXIT_MISMATCH) return true; /* what is missing will show */
     diag_error((Span){0}, "E0818", "`%s test --update` ended with %d", options->against, code);
     diag_help("--against takes a gradus that records curves");
     return false;
+}
+
+static int ended(const char *folder, int code) {
+    test_remove(folder);
+    if (caught) {
+        signal(caught, SIG_DFL);
+        raise(caught);
+    }
+    return code;
 }
 
 int verb_test(Arena *arena, const Options *given) {
@@ -250,13 +296,11 @@ int verb_test(Arena *arena, const Options *given) {
     }
     char *folder = test_folder(arena);
     if (!folder) return EXIT_DIAGNOSED;
+    heed(note_signal);
     if (options->against) {
         options->curves = arena_printf(arena, "%s/theirs", folder);
         mkdir(options->curves, 0777);
-        if (!record_theirs(arena, options, options->curves)) {
-            test_remove(folder);
-            return EXIT_USAGE;
-        }
+        if (!record_theirs(arena, options, options->curves)) return ended(folder, EXIT_USAGE);
     }
     ItemList items = {0};
     Report *report = report_new(arena, options);
@@ -265,11 +309,14 @@ int verb_test(Arena *arena, const Options *given) {
         mkdir(own, 0777);
         find_items(arena, options, options->files[i], own, &items, report);
     }
-    for (int i = 0; i < items.len; i++) { /* reported in order, however they end */
-        for (; started < items.len && started < i + jobs; started++)
+    running = &items;
+    for (int i = 0; i < items.len && !caught; i++) { /* reported in order, however they end */
+        for (; started < items.len && started < i + jobs && !caught; started++)
             start(&items.at[started], started, options);
         finish(report, &items.at[i]);
     }
-    test_remove(folder);
+    for (int i = 0; i < started; i++)
+        if (items.at[i].process > 0) child_wait(items.at[i].process);
+    ended(folder, EXIT_OK);
     return report_end(report);
 }

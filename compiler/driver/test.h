@@ -75,7 +75,7 @@ typedef struct Curve {
 } Curve;
 /* A recorded curve or a log of JSON Lines; NULL with the reason in *fault. */
 Curve *curve_read(Arena *arena, const char *path, const char **fault);
-bool curve_write(const Curve *curve, const char *path, const char **fault);
+bool curve_write(Arena *arena, const Curve *curve, const char *path);
 /* Says where the two differ first, by `say`; true where they do not. Losses of all steps must be there
  * in both; of other numbers those that both have. */
 typedef void CurveSay(void *context, const char *line);

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Memory, disk and reads that fail, at each count in turn, in a build of a model and in its training:
-# sh tests/fault/sweep.sh [STRIDE [MODEL.gr]]; STRIDE 1 takes every count, 40 every fortieth. Never may there be a crash, a
-# file that is not whole, or a failure without a word; exit codes are those of README. Needs build-fault (GRADUS_FAULT in CMake).
+# sh tests/fault/sweep.sh [STRIDE [MODEL.gr [build|train]]]; STRIDE 1 takes every count, 40 every fortieth. Never may there be a
+# crash, a file that is not whole, or a failure without a word; exit codes are those of README. Needs build-fault (GRADUS_FAULT in CMake).
 # Prints an "ok - " or "not ok - " line for each kind of fault; fails where one is not.
 set -u
 stride=${1:-40}
 cd "$(dirname "$0")/../.." || exit 1
-model=${2:-tests/kill.gr} build=${BUILD_FAULT:-$PWD/build-fault}
+model=${2:-tests/kill.gr} part=${3:-both} build=${BUILD_FAULT:-$PWD/build-fault}
 gradus=$build/gradus library=$build/libgradus_fault.so
 own=$(mktemp -d) || exit 1
 trap 'rm -rf "$own"' EXIT
@@ -75,38 +75,42 @@ export GRADUS_FAULT_COUNT="$own/counts"
 run gradus none "$gradus" build m.gr -o model || { cat err; echo "not ok - fault: does not build"; exit 1; }
 unset GRADUS_FAULT_COUNT
 read -r allocations writes reads <counts
-sweep_build alloc "$allocations"
-all=$stride stride=$((stride * 4))
-sweep_build all "$allocations"
-stride=1
-sweep_build write "$writes"
-sweep_build full "$writes"
-sweep_build read "$reads"
-stride=$all
-tried=0 failed=0 wrong=0 count=1
-tried=1
-try_build short=1
-[ $failed -eq 0 ] || complain "short reads" "the build fails"
-verdict "build, reads and writes of a few bytes"
-# LLVM and the linker write by themselves: a limit on the size of files, in blocks of 512 bytes, stands for a full disk.
-tried=0 failed=0 wrong=0 count=12
-for blocks in 0 1 8 64 256 500 700 1000 1500 2000 4000 9000; do
-    tried=$((tried + 1))
-    mkdir b
-    echo before >b/model
-    (ulimit -f $blocks && "$gradus" build m.gr -o b/model >out 2>err)
-    status=$?
-    [ -s err ] || echo "error: (nothing could be written)" >err
-    judge $status "build with files of $blocks blocks"
-    if [ $status -ne 0 ]; then
-        failed=$((failed + 1))
-        [ "$(cat b/model)" = before ] || complain "build with files of $blocks blocks" "the old executable is gone"
-    fi
-    [ "$(ls b)" = model ] || complain "build with files of $blocks blocks" "left over: $(ls b | tr '\n' ' ')"
-    rm -r b
-done
-[ $failed -gt 3 ] && [ $failed -lt 12 ] || complain "size of files" "$failed of 12 fail"
-verdict "build, files of limited size"
+build_faults() {
+    sweep_build alloc "$allocations"
+    all=$stride stride=$((stride * 4))
+    sweep_build all "$allocations"
+    stride=1
+    sweep_build write "$writes"
+    sweep_build full "$writes"
+    sweep_build read "$reads"
+    stride=$all
+    tried=0 failed=0 wrong=0 count=1
+    tried=1
+    try_build short=1
+    [ $failed -eq 0 ] || complain "short reads" "the build fails"
+    verdict "build, reads and writes of a few bytes"
+    # LLVM and the linker write by themselves: a limit on the size of files, in blocks of 512 bytes, stands for a full disk.
+    tried=0 failed=0 wrong=0 count=12
+    for blocks in 0 1 8 64 256 500 700 1000 1500 2000 4000 9000; do
+        tried=$((tried + 1))
+        mkdir b
+        echo before >b/model
+        (ulimit -f $blocks && "$gradus" build m.gr -o b/model >out 2>err)
+        status=$?
+        [ -s err ] || echo "error: (nothing could be written)" >err
+        judge $status "build with files of $blocks blocks"
+        if [ $status -ne 0 ]; then
+            failed=$((failed + 1))
+            [ "$(cat b/model)" = before ] || complain "build with files of $blocks blocks" "the old executable is gone"
+        fi
+        [ "$(ls b)" = model ] || complain "build with files of $blocks blocks" "left over: $(ls b | tr '\n' ' ')"
+        rm -r b
+    done
+    [ $failed -gt 3 ] && [ $failed -lt 12 ] || complain "size of files" "$failed of 12 fail"
+    verdict "build, files of limited size"
+}
+[ "$part" = train ] || build_faults
+[ "$part" != build ] || exit $bad
 
 # ---- Training: what is on disk is whole and of this run or of the one before
 mkdir before
@@ -118,8 +122,8 @@ try_train() {
     status=$?
     judge $status "train with $1"
     [ $status -eq 0 ] || failed=$((failed + 1))
-    for file in o/*.safetensors; do
-        ./model eval -q --weights="$file" --set-name=test >out 2>err || complain "train with $1" "$file is damaged"
+    for file in o/*.safetensors; do # known to be whole, or looked at
+        cmp -s "$file" "before/${file#o/}" || cmp -s "$file" "whole/${file#o/}" || ./model eval -q --weights="$file" --set-name=test >out 2>err || complain "train with $1" "$file is damaged"
     done
     [ "$(ls o | grep -cv -e '^log$' -e "^$name\.safetensors$" -e "^$name\.last\.safetensors$")" -eq 0 ] || complain "train with $1" "left over: $(ls o | tr '\n' ' ')"
     [ $status -ne 0 ] || cmp -s o/$name.safetensors whole/$name.safetensors || complain "train with $1" "no failure, but other weights"
