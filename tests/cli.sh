@@ -77,6 +77,7 @@ expect "the runtime of another machine is not there" 1 "libgradus_runtime-riscv6
 expect "an object for another machine" 0 "" env -u GRADUS_RUNTIME "$gradus" build --target=riscv64-linux-gnu --emit=obj "$here/model.gr" -o "$here/m.o"
 expect "this machine's own triple" 0 "" "$gradus" build --target="$(uname -m)-linux-gnu" "$here/model.gr" -o "$here/m"
 expect "a machine that nobody knows" 1 "no target 'nowhere-linux'" "$gradus" build --target=nowhere-linux --emit=obj "$here/model.gr" -o "$here/m.o"
+expect "a training that is not there" 1 'no training is called `nobody`' "$gradus" check --only=nobody "$here/model.gr"
 expect "check: the table" 0 "total" "$gradus" check "$here/model.gr"
 expect "check: the data's header" 0 "400 examples of 2 unbound columns" "$gradus" check "$here/model.gr"
 sed 's/arm = "arm"/arm = "arms"/' "$here/model.gr" >"$here/column.gr"

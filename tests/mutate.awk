@@ -93,6 +93,9 @@ function column_mutant(r, k,   d, a, b) {
 function other_row(r,   k) { # the next row of the same arity and kind
     for (k = r % rows + 1; k != r; k = k % rows + 1)
         if (col[k, 3] == col[r, 3] && col[k, 4] == col[r, 4] && col[k, 11] != col[r, 11]) return k
+    for (k = r % rows + 1; k != r; k = k % rows + 1) # the only one of its kind
+        if (col[k, 3] == col[r, 3] && col[k, 4] != "B" && col[r, 4] != "B" && col[k, 11] != col[r, 11]) return k
+    fail("no other row is like that of " id[r])
     return r
 }
 function plant_rows(   r, k, line, part, text, d, e, v, functions, wrong, a, b, n) {
