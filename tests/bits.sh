@@ -41,20 +41,26 @@ $limit "$own/o2" train --epochs=$epochs --threads=1 --seed=77 --out="$own/seed" 
 verdict $? "bits: another seed gives other weights" "$own/log"
 
 # One example alone, and few of them, are predicted by a program of their own: with the bits that they have among all.
-bits_predict() { # rows of the data, from, to; the predictions without their numbers
+bits_predict() { # rows of the data, from, to, options; the predictions without their numbers
     { head -n 1 examples/digits/digits.csv; sed -n "$(($1 + 1)),$(($2 + 1))p" examples/digits/digits.csv; } >"$own/rows.csv"
-    "$own/o2" predict --input="$own/rows.csv" --out="$own/reference" 2>>"$own/log" | sed 1d | cut -d, -f2-
+    # shellcheck disable=SC2086 # an option or none
+    "$own/o2" predict --input="$own/rows.csv" --out="$own/reference" ${3-} 2>>"$own/log" | sed 1d | cut -d, -f2-
 }
 case $1 in
 */model.gr)
     "$gradus" dump --stage=plan "$1" 2>"$own/log" | grep -q '^program one:'
     verdict $? "bits: there is a program for one example" "$own/log"
-    bits_predict 1 40 >"$own/all"
+    bits_predict 1 40 >"$own/all" && cp "$own/all" "$own/first"
     [ "$(wc -l <"$own/all")" -eq 40 ] && status=0 || status=1
     for range in 1,1 7,7 20,21 30,32 33,37 1,17; do
         bits_predict "${range%,*}" "${range#*,}" >"$own/few"
         sed -n "${range}p" "$own/all" | cmp - "$own/few" >>"$own/log" 2>&1 || status=1
     done
     verdict $status "bits: an example is predicted alone as among others" "$own/log"
+    for file in "$own"/reference/*.safetensors; do both=--weights=$file,$own/seed/${file##*/}; done
+    bits_predict 1 17 "$both" | tail -n 1 >"$own/all"
+    bits_predict 17 17 "$both" >"$own/few"
+    [ -s "$own/few" ] && cmp "$own/all" "$own/few" >"$own/log" 2>&1 && ! sed -n 17p "$own/first" | cmp -s - "$own/few"
+    verdict $? "bits: so it is by two weights files" "$own/log"
     ;;
 esac
