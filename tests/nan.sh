@@ -34,6 +34,12 @@ for threads in 1 2; do
     cat out$threads >>"$own/log"
     verdict $wrong "nan: $1 on $threads threads" "$own/log"
 done
+if [ "$name" = log.gr ]; then # linked by hand: the object holds all that an executable does
+    "$gradus" build "$name" --emit=obj -o model.o >"$own/log" 2>&1 &&
+        ${CC:-cc} -o by_hand model.o "$GRADUS_RUNTIME" -l:libgomp.a -lm -pthread -l:libz.a ${GRADUS_LDFLAGS:-} >>"$own/log" 2>&1 &&
+        { $limit ./by_hand train -q --log=hand.jsonl >hand 2>&1; cmp hand out1 >>"$own/log" 2>&1; }
+    verdict $? "nan: $1: an executable linked by hand says the same" "$own/log"
+fi
 cmp out1 out2 >"$own/log" 2>&1 && grep -q '"type":"diverged"' log.jsonl
 verdict $? "nan: $1: the same report, and a record of it" "$own/log"
 kept=$(sed -n 's/^the weights of step \([0-9]*\) are kept.*/\1/p' out1)

@@ -7,6 +7,7 @@
 #include "target.h"
 #include <errno.h>
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Linker.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +171,7 @@ static void plan_units(Arena *arena, Unit *first, const Target *target, const Ba
     Sharing *sharing = share_new(arena);
     PlanTarget constants = target_plan(target, options);
     for (Unit *unit = first; unit; unit = unit->next) {
-        if (options->emit == EMIT_EXE) pass_trace(unit); /* linked of two modules */
+        if (options->emit == EMIT_EXE || options->emit == EMIT_OBJ) pass_trace(unit);
         Emitter *emitter = NEW(arena, Emitter);
         emit_init(emitter, plan_make(arena, unit, &constants), sharing, context, module);
         emitter->trace_module = trace;
@@ -192,6 +193,18 @@ static void emit_units(const Emitters *emitters, const BackOptions *options) {
     report(options, "LLVM code", &clock);
 }
 
+/* An object is one file: what an executable's second object holds is in it, as quickly compiled. */
+static void join(LLVMContextRef context, LLVMModuleRef module, LLVMModuleRef trace) {
+    static const char *const names[] = {"optnone", "noinline"};
+    for (LLVMValueRef f = LLVMGetFirstFunction(trace); f; f = LLVMGetNextFunction(f))
+        for (int i = 0; i < LENGTH(names) && !LLVMIsDeclaration(f); i++) {
+            unsigned kind = LLVMGetEnumAttributeKindForName(names[i], strlen(names[i]));
+            LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                                    LLVMCreateEnumAttribute(context, kind, 0));
+        }
+    if (LLVMLinkModules2(module, trace)) bug("two modules of one model do not fit");
+}
+
 bool back_build(Unit *unit, const BackOptions *options) {
     Target target = {0};
     if (!target_open(&target, options)) return false;
@@ -205,6 +218,10 @@ bool back_build(Unit *unit, const BackOptions *options) {
     emit_units(&emitters, options);
     target_mark_functions(context, module, &target);
     target_mark_functions(context, trace, &target);
+    if (options->emit == EMIT_OBJ) {
+        join(context, module, trace);
+        trace = target_module("trace", context, &target);
+    }
     char *fault = NULL;
     if (LLVMVerifyModule(module, LLVMReturnStatusAction, &fault)) bug("LLVM verifier: %s", fault);
     LLVMDisposeMessage(fault);
