@@ -370,8 +370,9 @@ static Place place_element(Emitter *e, const Node *node, const Pos *pos) {
     for (int d = e->kernel->axes - 1; d >= 0; d--) {
         bool lanes = e->mode == CARRY_DIM && d == e->kernel->lane_axis;
         if (!d && e->kernel->axes > 1) step = plan_pitch(e->program, node);
-        at = add_ix(e, at, scale_ix(e, e->dim[d], step));
-        fixed += (int64_t)pos->off[d] * step * (lanes ? LANES : 1);
+        int64_t apart = e->kernel->apart[d] ? e->kernel->apart[d] : 1;
+        at = add_ix(e, at, scale_ix(e, e->dim[d], step * apart));
+        fixed += ((int64_t)pos->off[d] * apart * (lanes ? LANES : 1) + e->residue[d]) * step;
         step *= e->kernel->axis[d];
     }
     return (Place){.variable = at, .fixed = fixed};

@@ -62,6 +62,9 @@ typedef struct Emitter {
     int64_t low[MAX_DIMS], high[MAX_DIMS]; /* of all its elements, as far as it is known */
     int64_t tail;               /* lanes in use along the lane dimension; 0: all */
     int tail_at;                /* in the vector at this place of the tile */
+    int residue[MAX_DIMS];  /* that run now, along axes whose places are run some apart */
+    bool parted;            /* there are such */
+    Map bodies;             /* parted: comp Node -> its body in terms of the places that run now */
     LLVMValueRef alias_read, alias_store; /* metadata: what is only read is not what is written */
     unsigned kind_scope, kind_noalias;
     /* guards that the bounds of a reduction's loops already imply: coordinate m of a read */
@@ -128,6 +131,9 @@ bool emit_known(LLVMValueRef value, int64_t *number);
 LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos);
 LLVMValueRef emit_number(Emitter *e, const Scalar *s, const Pos *pos); /* i1 becomes 1 or 0 */
 LLVMValueRef emit_as_lanes(Emitter *e, LLVMValueRef value);            /* splat if lanes run */
+
+/* space.c: what the node computes, at the places that run now */
+const Scalar *emit_body_of(Emitter *e, const Node *node);
 
 /* tile.c: reductions of a tile, then its maps, then its stores */
 typedef struct Tile {

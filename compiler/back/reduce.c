@@ -53,8 +53,9 @@ static void accumulate(Emitter *e, const Node *node, const Pos *pos, LLVMValueRe
                        LLVMValueRef where, bool lanes) {
     LLVMTypeRef type = lanes ? emit_vector(e->element) : e->element;
     LLVMValueRef old = LLVMBuildLoad2(e->builder, type, sum, "");
-    const Scalar *body = node->body;
-    if (node->reduce == RED_SUM && body->kind == SC_OP && body->op == OP_MUL) {
+    const Scalar *body = emit_body_of(e, node);
+    bool fused = node->body->kind == SC_OP && node->body->op == OP_MUL; /* as it was frozen */
+    if (fused && node->reduce == RED_SUM && body->kind == SC_OP && body->op == OP_MUL) {
         LLVMValueRef a = sum_type_value(e, emit_number(e, body->arg[0], pos), lanes);
         LLVMValueRef b = sum_type_value(e, emit_number(e, body->arg[1], pos), lanes);
         LLVMBuildStore(e->builder, math_emit[OP_FMA](&e->math, a, b, old), sum);
@@ -105,9 +106,9 @@ static void find_factors(const Scalar *s, Factors *factors) {
 }
 
 /* Is the term at pos known to have a factor that is read outside, as zero? */
-static bool adds_nothing(const Emitter *e, const Node *node, const Pos *pos) {
+static bool adds_nothing(Emitter *e, const Node *node, const Pos *pos) {
     Factors factors = {.n = 0};
-    if (node->reduce == RED_SUM) find_factors(node->body, &factors);
+    if (node->reduce == RED_SUM) find_factors(emit_body_of(e, node), &factors);
     for (int i = 0; i < factors.n; i++)
         if (read_is_outside(e, factors.read[i], pos)) return true;
     return false;
@@ -132,7 +133,7 @@ static void emit_body(Emitter *e, const Reducing *reducing) {
 static bool bounds_dim(const Emitter *e, const Scalar *read, int m, int dim) {
     const Ix *ix = read->at[m];
     int64_t coef = ix_coef(ix, dim);
-    if ((coef != 1 && coef != -1) || read_is_inside(e, read, m, NULL)) return false;
+    if ((coef != 1 && coef != -1 && ix->n != 1) || !coef || read_is_inside(e, read, m, NULL)) return false;
     uint32_t later = 0;
     for (int d = dim + 1; d < e->kernel->rank + e->kernel->nred; d++)
         later |= 1u << d;
@@ -163,6 +164,20 @@ static void coordinate_bounds(Emitter *e, const Reducing *reducing, const Scalar
                               int dim, Bounds *bounds) {
     Graph *graph = e->plan->unit->graph;
     int64_t coef = ix_coef(read->at[m], dim), extent = read->node->extent[m];
+    if (read->at[m]->n == 1) { /* known now */
+        int64_t first = 0, last = e->kernel->extent[dim] - 1, c = read->at[m]->c;
+        while (first <= last && (c + coef * first < 0 || c + coef * first >= extent))
+            first++;
+        while (last >= first && (c + coef * last < 0 || c + coef * last >= extent))
+            last--;
+        LLVMValueRef start = emit_i64(e, first), end = emit_i64(e, last + 1);
+        bounds->start = int_max(e, bounds->start, start);
+        bounds->end = int_min(e, bounds->end, end);
+        bounds->free_start = int_max(e, bounds->free_start, start);
+        bounds->free_end = int_min(e, bounds->free_end, end);
+        bounds->clipped = true;
+        return;
+    }
     const Ix *rest = ix_sub(graph, read->at[m], ix_scale(graph, ix_dim(graph, dim), coef));
     LLVMValueRef least = NULL, most = NULL;
     uint64_t seen[MAX_TILE];
@@ -207,7 +222,7 @@ static Bounds clip(Emitter *e, const Reducing *reducing, int dim, bool mark) {
     if (e->kernel->reductions.len != 1 || e->kernel->reductions.at[0]->reduce != RED_SUM)
         return bounds;
     Factors factors = {.n = 0};
-    find_factors(e->kernel->reductions.at[0]->body, &factors);
+    find_factors(emit_body_of(e, e->kernel->reductions.at[0]), &factors);
     for (int i = 0; i < factors.n; i++)
         for (int m = 0; m < factors.read[i]->node->rank; m++) {
             if (!bounds_dim(e, factors.read[i], m, dim)) continue;
@@ -237,15 +252,15 @@ enum { BUSY_TILE = 4 };
 
 /* Would steps of the loop find what elements of the tile found before? LLVM would then keep all of
  * it in registers that a busy tile does not have. */
-static bool overlaps(const Emitter *e, const Tile *tile, int dim) {
+static bool overlaps(Emitter *e, const Tile *tile, int dim) {
     Overlap overlap = {.kernel = e->kernel, .dim = dim};
     for (int r = 0; r < e->kernel->reductions.len; r++)
-        sc_reads(e->kernel->reductions.at[r]->body, find_overlap, &overlap);
+        sc_reads(emit_body_of(e, e->kernel->reductions.at[r]), find_overlap, &overlap);
     return overlap.found && tile->n * e->kernel->reductions.len >= BUSY_TILE;
 }
 
 /* How many steps of the loop over `dim`, with all loops in it, are written out. */
-static int unroll(const Emitter *e, const Tile *tile, int dim) {
+static int unroll(Emitter *e, const Tile *tile, int dim) {
     int64_t extent = e->kernel->extent[dim];
     int last = e->kernel->rank + e->kernel->nred - 1;
     int64_t each = (int64_t)tile->n * e->kernel->reductions.len;

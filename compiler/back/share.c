@@ -110,8 +110,8 @@ static void sign_kernel(Signature *s) {
             k->per_example, k->wide, k->rank, k->nred, k->axes, k->batch_sum, k->carrier,
             k->lane_axis, k->block_tile, k->split, k->makes_leaves, k->striped);
     for (int d = 0; d < MAX_DIMS; d++)
-        fprintf(s->out, " %lld %lld %d", (long long)k->extent[d], (long long)k->axis[d],
-                k->tile[d]);
+        fprintf(s->out, " %lld %lld %d %d", (long long)k->extent[d], (long long)k->axis[d],
+                k->tile[d], k->apart[d]);
     for (int i = 0; i < k->loops; i++)
         fprintf(s->out, " %d", k->loop[i]);
     if (k->kind != KERNEL_BLOCKS) fprintf(s->out, " %d %d", program->blocks, program->leaf_blocks);

@@ -92,8 +92,8 @@ static Extent extent_of(const Emitter *e, int axis) {
     const Kernel *kernel = e->kernel;
     Extent x = {.step = 1, .size = kernel->tile[axis]};
     if (kernel->carrier == CARRY_DIM && axis == kernel->lane_axis) x.step = LANES;
-    int64_t steps = kernel->axis[axis] / x.step;
-    x.tail = kernel->axis[axis] % x.step;
+    int64_t all = plan_places(kernel, axis, e->residue[axis]), steps = all / x.step;
+    x.tail = all % x.step;
     x.full = steps / x.size;
     x.rest = steps % x.size + (x.tail > 0);
     x.items = x.full + (x.rest > 0);
@@ -144,7 +144,7 @@ static void check_inside(const Scalar *read, void *context) {
 static bool inside_between(Emitter *e, int axis, int64_t low, int64_t high) {
     Inside inside = {e, axis, true};
     e->low[axis] = low, e->high[axis] = high;
-    sc_reads(e->kernel->reductions.at[0]->body, check_inside, &inside);
+    sc_reads(emit_body_of(e, e->kernel->reductions.at[0]), check_inside, &inside);
     return inside.all;
 }
 
@@ -152,7 +152,7 @@ enum { MOST_EDGES = 3 };
 
 static Edges edges_of(Emitter *e, int axis, const Extent *x) {
     const Kernel *kernel = e->kernel;
-    int64_t width = x->size * x->step, end = kernel->axis[axis] - 1;
+    int64_t width = x->size * x->step, end = plan_places(kernel, axis, e->residue[axis]) - 1;
     Edges best = {0, 0};
     if (kernel->reductions.len != 1 || kernel->axes < kernel->rank || axis != kernel->axes - 1 ||
         kernel->kind != KERNEL_BLOCKS || x->size == 1 || x->full < 2 ||
@@ -174,6 +174,7 @@ static void full_tiles(Space *space, int i, const Extent *x) {
     int axis = space->axis[i];
     int64_t width = x->size * x->step;
     Edges edges = edges_of(e, axis, x);
+    int64_t high = e->high[axis];
     for (int64_t t = 0; t < x->full; t++) {
         bool edge = t < edges.first || t >= x->full - edges.last;
         e->dim[axis] = emit_i64(e, t * width);
@@ -188,9 +189,47 @@ static void full_tiles(Space *space, int i, const Extent *x) {
         e->dim[axis] = LLVMBuildMul(e->builder, loop.index, emit_i64(e, width), "");
         inner(space, i, axis, (int)x->size);
         loop_end(e, &loop);
-        e->low[axis] = 0, e->high[axis] = e->kernel->extent[axis] - 1;
+        e->low[axis] = 0, e->high[axis] = high;
         t = to - 1;
     }
+}
+
+const Scalar *emit_body_of(Emitter *e, const Node *node) {
+    if (!e->parted) return node->body;
+    const Scalar *body = map_get(&e->bodies, node);
+    if (body) return body;
+    const Kernel *kernel = e->kernel;
+    Graph *graph = e->plan->unit->graph;
+    const Ix *map[MAX_DIMS] = {0};
+    int64_t extent[MAX_DIMS];
+    for (int d = 0; d < MAX_DIMS; d++) {
+        bool apart = d < kernel->axes && kernel->apart[d];
+        if (apart) map[d] = plan_place(graph, kernel, d, e->residue[d]);
+        extent[d] = apart ? plan_places(kernel, d, e->residue[d]) : kernel->extent[d];
+    }
+    body = sc_subst(graph, node->body, map, MAX_DIMS, extent);
+    map_put(&e->bodies, node, (void *)(uintptr_t)body);
+    return body;
+}
+
+/* One residue after the other, along all axes that have some: the body is another for each. */
+static void residues(Space *space, int axis) {
+    Emitter *e = space->e;
+    const Kernel *kernel = e->kernel;
+    while (axis < kernel->axes && !kernel->apart[axis])
+        axis++;
+    if (axis == kernel->axes) {
+        map_init(&e->bodies, e->arena);
+        along(space, 0);
+        return;
+    }
+    int64_t high = e->high[axis];
+    for (int r = 0; r < kernel->apart[axis]; r++) {
+        e->residue[axis] = r;
+        e->high[axis] = plan_places(kernel, axis, r) - 1;
+        residues(space, axis + 1);
+    }
+    e->residue[axis] = 0, e->high[axis] = high;
 }
 
 static void along(Space *space, int i) {
@@ -366,6 +405,10 @@ static LLVMValueRef kernel_function(Emitter *e, Kernel *kernel, const char *name
     e->nclipped = 0;
     memset(e->dim, 0, sizeof e->dim);
     memset(e->low, 0, sizeof e->low);
+    memset(e->residue, 0, sizeof e->residue);
+    e->parted = false;
+    for (int d = 0; d < kernel->axes; d++)
+        e->parted |= kernel->apart[d] > 0;
     for (int d = 0; d < MAX_DIMS; d++)
         e->high[d] = kernel->extent[d] - 1;
     if (kernel->group) e->dim[0] = e->to;
@@ -389,7 +432,7 @@ static LLVMValueRef kernel_function(Emitter *e, Kernel *kernel, const char *name
     } else {
         Space space = {.e = e};
         order_axes(&space);
-        along(&space, 0);
+        residues(&space, 0);
     }
     if (mine) when_end(e, mine);
     LLVMBuildRetVoid(e->builder);

@@ -114,7 +114,7 @@ void emit_tile(Emitter *e, const Tile *tile) {
     for (int i = 0; i < kernel->maps.len; i++)
         for (int p = 0; p < tile->n; p++) {
             LLVMValueRef value =
-                emit_as_lanes(e, emit_number(e, kernel->maps.at[i]->body, &tile->pos[p]));
+                emit_as_lanes(e, emit_number(e, emit_body_of(e, kernel->maps.at[i]), &tile->pos[p]));
             memo_put(e, kernel->maps.at[i], pos_hash(&tile->pos[p], ~0u, true), value);
         }
     for (int i = 0; i < kernel->leaves.len; i++)

@@ -204,6 +204,8 @@ static void print_kernel(FILE *out, const ProgramPlan *program, const Plan *plan
                                                     : "in sequence");
     for (int d = 0; d < kernel->axes; d++)
         if (kernel->tile[d] > 1) fprintf(out, " tile a%d x %d", d, kernel->tile[d]);
+    for (int d = 0; d < kernel->axes; d++)
+        if (kernel->apart[d]) fprintf(out, " every a%d / %d", d, kernel->apart[d]);
     if (kernel->block_tile > 1) fprintf(out, " blocks x %d", kernel->block_tile);
     if (kernel->split >= 0) fprintf(out, " split a%d", kernel->split);
     if (kernel->loops > 1) fprintf(out, " loops");

@@ -77,6 +77,8 @@ struct Kernel {
     Carrier carrier;
     int lane_axis;      /* CARRY_DIM: always the last one; results lie along it */
     int tile[MAX_DIMS]; /* output elements computed together, along each axis */
+    int apart[MAX_DIMS]; /* places that far apart along an axis are run together: one residue after
+                            the other; 0: all */
     int block_tile;     /* the same along the blocks (UNITS and per example) */
     bool draws;         /* a tile begins where a block of draws does: one serves 4 or 8 elements */
     int split;          /* UNITS: axis that is divided among threads; -1: none */
@@ -179,6 +181,10 @@ bool plan_follows(const ProgramPlan *program, const Kernel *kernel, const Kernel
                   int stamp);
 /* Stride of a read along the lanes of a CARRY_DIM kernel; false where it is not affine. */
 bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride);
+/* Dimension `dim` of a kernel where residue `r` of its places runs: number of those, and the form of
+ * the place in terms of it. */
+int64_t plan_places(const Kernel *kernel, int dim, int r);
+const Ix *plan_place(Graph *graph, const Kernel *kernel, int dim, int r);
 /* The axis that a dimension of the space is run by. */
 int plan_axis(const Kernel *kernel, int dim);
 enum { DRAW_TILE = 8 };

@@ -81,3 +81,13 @@ bool plan_lane_stride(const Kernel *kernel, const Scalar *read, int64_t *stride)
     bool merged = kernel->lane_axis == kernel->axes - 1;
     return plan_stride(read, merged ? kernel->rank - 1 : kernel->lane_axis, stride);
 }
+
+int64_t plan_places(const Kernel *kernel, int dim, int r) {
+    int64_t step = dim < kernel->axes && kernel->apart[dim] ? kernel->apart[dim] : 1;
+    int64_t all = dim < kernel->axes ? kernel->axis[dim] : kernel->extent[dim];
+    return (all - r + step - 1) / step;
+}
+
+const Ix *plan_place(Graph *graph, const Kernel *kernel, int dim, int r) {
+    return ix_add(graph, ix_scale(graph, ix_dim(graph, dim), kernel->apart[dim]), ix_const(graph, r));
+}

@@ -29,6 +29,43 @@ static uint32_t axes_of(const Kernel *kernel, uint32_t dims) {
     return axes;
 }
 
+enum { MOST_APART = 4 };
+
+/* A floor asks for its places one residue after the other: then it is an affine form. */
+static void part_by_floor(Kernel *kernel, const Ix *ix) {
+    for (int t = 0; t < ix->n; t++) {
+        const IxTerm *term = &ix->term[t];
+        if (term->kind != ATOM_FLOOR) continue;
+        for (int d = 0; d < kernel->rank; d++) {
+            int64_t coef = ix_coef(term->inner, d), a = term->by, b = coef < 0 ? -coef : coef;
+            while (b) { /* to the greatest common divisor */
+                int64_t rest = a % b;
+                a = b, b = rest;
+            }
+            int64_t apart = term->by / a;
+            if (coef && apart > kernel->apart[d])
+                kernel->apart[d] = apart > MOST_APART ? MOST_APART + 1 : (int)apart;
+        }
+    }
+}
+
+static void part_read(const Scalar *read, void *context) {
+    for (int m = 0; m < read->node->rank; m++)
+        part_by_floor(context, read->at[m]);
+}
+
+static void part(Kernel *kernel) {
+    if (kernel->kind != KERNEL_BLOCKS || kernel->carrier != CARRY_BATCH || kernel->batch_sum ||
+        kernel->axes < kernel->rank || kernel->group || kernel->reductions.len != 1 ||
+        kernel->reductions.at[0]->reduce != RED_SUM)
+        return;
+    sc_reads(kernel->reductions.at[0]->body, part_read, kernel);
+    for (int d = 0; d < kernel->rank; d++)
+        if (kernel->apart[d] < 2 || kernel->apart[d] > MOST_APART ||
+            kernel->apart[d] > kernel->axis[d])
+            kernel->apart[d] = 0;
+}
+
 static void tile_read(const Scalar *read, void *context) {
     Tiling *tiling = context;
     if (tiling->n == LENGTH(tiling->read)) return;
@@ -56,7 +93,7 @@ static void tile_read(const Scalar *read, void *context) {
 
 static int64_t axis_extent(const ProgramPlan *program, const Kernel *kernel, int axis) {
     if (axis == BLOCK_AXIS) return program->blocks;
-    int64_t extent = kernel->axis[axis];
+    int64_t extent = plan_places(kernel, axis, 0);
     return axis == kernel->lane_axis && kernel->carrier == CARRY_DIM ? (extent + LANES - 1) / LANES
                                                                      : extent;
 }
@@ -198,6 +235,20 @@ static void choose_split(const ProgramPlan *program, Kernel *kernel) {
     }
 }
 
+/* The body at the places whose residues are 0, which stand for all. */
+static const Scalar *first_residues(Graph *graph, const Kernel *kernel, const Scalar *body) {
+    const Ix *map[MAX_DIMS] = {0};
+    int64_t extent[MAX_DIMS];
+    bool any = false;
+    for (int d = 0; d < MAX_DIMS; d++) {
+        extent[d] = kernel->extent[d];
+        if (d >= kernel->axes || !kernel->apart[d]) continue;
+        map[d] = plan_place(graph, kernel, d, 0), extent[d] = plan_places(kernel, d, 0);
+        any = true;
+    }
+    return any ? sc_subst(graph, body, map, MAX_DIMS, extent) : body;
+}
+
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
     if (program->trace) {
         choose_split(program, kernel);
@@ -209,8 +260,10 @@ void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel) {
         Tiling tiling = {.kernel = kernel};
         Search search = {.plan = plan, .program = program, .kernel = kernel, .tiling = &tiling};
         search.cost = 1e8;
+        part(kernel);
         for (int i = 0; i < kernel->reductions.len; i++)
-            sc_reads(kernel->reductions.at[i]->body, tile_read, &tiling);
+            sc_reads(first_residues(plan->unit->graph, kernel, kernel->reductions.at[i]->body),
+                     tile_read, &tiling);
         int bytes = kernel->wide ? 8 : plan->target.float_bytes;
         int each = LANES * bytes / plan->target.register_bytes;
         int budget = plan->target.registers / (each > 0 ? each : 1);
