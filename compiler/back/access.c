@@ -87,7 +87,8 @@ static int64_t floor_of(int64_t a, int64_t by) {
     return a >= 0 ? a / by : -((-a + by - 1) / by);
 }
 
-/* Does the dimension take several values at one place: by lanes, or as one of those that are merged? */
+/* Does the dimension take several values at one place: by lanes, or as one of those that are
+ * merged? */
 static bool runs_along(const Emitter *e, int dim) {
     const Kernel *kernel = e->kernel;
     if (e->mode == CARRY_DIM && dim == kernel->lane_axis) return true;
@@ -119,6 +120,8 @@ bool read_is_inside(const Emitter *e, const Scalar *read, int m, const Pos *pos)
     int64_t lo, hi;
     for (int i = 0; i < e->nclipped; i++)
         if (e->clipped[i] == read && e->clipped_at[i] == m) return true;
+    if (ix_range(read->at[m], e->kernel->extent, &lo, &hi) && lo >= 0 && hi < read->node->extent[m])
+        return true; /* wherever it stands: this knows remainders, too */
     return span(e, read->at[m], pos, &lo, &hi) && lo >= 0 && hi < read->node->extent[m];
 }
 
@@ -133,8 +136,7 @@ bool read_is_outside(const Emitter *e, const Scalar *read, const Pos *pos) {
 LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer, int block) {
     LLVMValueRef base = buffer->scratch ? e->scratch : e->mem;
     base = emit_offset(e, base, share_place(e, buffer));
-    bool blocked =
-        !buffer->scratch && (!buffer->node || buffer->node->per_example || buffer->leaf);
+    bool blocked = !buffer->scratch && (!buffer->node || buffer->node->per_example || buffer->leaf);
     if (!blocked) return base;
     LLVMValueRef at = e->block;
     if (!at) bug("a per-example value outside of any block");
@@ -399,8 +401,7 @@ void emit_write(Emitter *e, const Node *node, const Pos *pos, LLVMValueRef value
         return;
     }
     LLVMValueRef to = address(e, base, &place, buffer->bytes);
-    bool whole = !e->tail || e->mode == CARRY_NONE ||
-                 pos->off[e->kernel->lane_axis] != e->tail_at;
+    bool whole = !e->tail || e->mode == CARRY_NONE || pos->off[e->kernel->lane_axis] != e->tail_at;
     if (whole) {
         emit_store(e, value, to, bytes);
         return;
