@@ -93,43 +93,24 @@ static const GrBuffer *result_buffer(const Equal *e, const GrProgram *program, c
     return NULL;
 }
 
-/* How far float64's rounding may carry a node's elements: where all leaves of numbers are moved a
- * little, four times as far as they move. */
-static void leaves_move(const Equal *e, Eval *eval, Arena *arena, double size) {
-    uint64_t random = 12345;
-    for (int i = 0; i < e->samples->list.len; i++) {
-        const Sample *s = &e->samples->list.at[i];
-        if (s->leaf->kind == NODE_HYPER || s->leaf->classes > 0 || !strcmp(s->leaf->name, "live") ||
-            !strncmp(s->leaf->name, "example.", 8))
-            continue;
-        double *moved = NEW_ARRAY(arena, double, s->count);
-        for (int64_t k = 0; k < s->count; k++) {
-            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-            moved[k] =
-                s->values[k] * (1 + size * ((double)(random >> 33) * 0x1p-30 - 1)) + size * size;
-        }
-        eval_set(eval, s->leaf, moved);
-    }
-}
+enum { EVALUATIONS = 32 };
 
 /* How far rounding may carry each element of a node: the farthest that it goes in a few
- * evaluations. float64: once, its leaves moved a little, four times as far as that. float32: by
- * stochastic arithmetic, each rounding off by up to 16 times what float32's can be, which sees what
- * one step's rounding becomes in the next ones (cancellation, powers, other sides of a kink). */
+ * evaluations by stochastic arithmetic, each rounding off by up to 16 times what the machine's can
+ * be, which sees what one step's rounding becomes in the next ones (cancellation, powers, other
+ * sides of a kink). */
 static double *reach_of(const Equal *e, Node *node, int64_t count) {
-    bool single = e->native->bytes == 4;
     double *reach = NEW_ARRAY(e->arena, double, count + 1);
     Arena *arena = arena_new();
     const double *exact = eval_node(e->eval, node);
     Eval *eval = samples_eval(arena, e->samples);
-    if (!single) leaves_move(e, eval, arena, 1e-13);
-    for (uint64_t k = 0; k < (single ? 8 : 1); k++) {
-        if (single) eval_noise(eval, 16 * 0x1p-24, k);
+    for (uint64_t k = 0; k < EVALUATIONS; k++) {
+        eval_noise(eval, 16 * (e->native->bytes == 4 ? 0x1p-24 : 0x1p-53), k);
         const double *values = eval_node(eval, node);
         for (int64_t i = 0; i < count; i++)
             reach[i] = isnan(values[i]) && !isnan(exact[i])
                            ? INFINITY /* of overflows */
-                           : fmax(reach[i], (single ? 1 : 4) * fabs(values[i] - exact[i]));
+                           : fmax(reach[i], fabs(values[i] - exact[i]));
     }
     arena_free(arena);
     return reach;
@@ -294,7 +275,8 @@ static int one_compare(const Equal *e, const GrProgram *batch, const GrProgram *
             if (!strcmp(batch->results[k].name, o->name)) b = &batch->results[k];
         for (int64_t k = 0; k < b->count; k++) {
             int64_t there = b->offset + native_place(b, example, k) * b->bytes;
-            if (!memcmp(before + there, e->native->mem + o->offset + k * o->bytes, (size_t)b->bytes))
+            if (!memcmp(before + there, e->native->mem + o->offset + k * o->bytes,
+                        (size_t)b->bytes))
                 continue;
             say(e, "%s of %s: WRONG: other bits of example %lld alone, element %lld", batch->name,
                 b->name, (long long)example, (long long)k);

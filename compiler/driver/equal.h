@@ -21,7 +21,7 @@ typedef struct Equal {
 /* Runs every compiled program once, from the samples, and compares each result (values, gradients,
  * new parameters and states) element by element: by 1e-12 of what its terms add up to without
  * cancelling (float32: by a bound that grows with the length of the sums); beyond that, by how far
- * rounding carries the interpreter itself (float32: stochastic arithmetic). Each program is run
+ * rounding carries the interpreter itself (stochastic arithmetic). Each program is run
  * once more in pieces, by two and by three threads: the same bits. Gives the number of results that
  * differ; each is said. */
 int equal_check(Equal *equal);

@@ -4,6 +4,7 @@
  * Knows no lanes, phases or passes; gradients must have been built before. */
 #include "call.h"
 #include "tape.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -79,7 +80,8 @@ void eval_noise(Eval *eval, double size, uint64_t seed) {
 
 /* Some nodes are float64 wherever they run. */
 static const Noise *noise_of(const Eval *eval, const Node *node) {
-    return eval->noise.size > 0 && !node->wide ? &eval->noise : NULL;
+    bool single = eval->noise.size >= FLT_EPSILON / 2;
+    return eval->noise.size > 0 && !(single && node->wide) ? &eval->noise : NULL;
 }
 
 /* ---- Leaves */
@@ -173,7 +175,7 @@ static Total element_total(const Eval *eval, const Node *node, Tape *tape, int64
             total_add(&total, node->reduce, value, magnitude, index++);
             if (!noise) continue;
             if (node->reduce == RED_SUM) total.squares += value * value;
-            total.value = noise_round(noise, node->id, total.value, sqrt(total.squares));
+            total.value = noise_round(noise, node->id, total.value, sqrt(total.squares), false);
         } while (next_point(dims, node->extent, node->rank, node_dims(node)));
     }
     if (node->reduce == RED_ARGMAX || node->reduce == RED_ARGMIN)
@@ -268,7 +270,8 @@ static void compute_call(Eval *eval, const Node *node, Values *values, bool magn
     for (int64_t i = 0; i < count; i++)
         most = fmax(most, fabs(values->value[i]));
     for (int64_t i = 0; i < count; i++) {
-        values->value[i] = noise_round(noise_of(eval, node), (uint32_t)i, values->value[i], most);
+        values->value[i] =
+            noise_round(noise_of(eval, node), (uint32_t)i, values->value[i], most, false);
         if (magnitudes) values->magnitude[i] = most;
     }
 }

@@ -16,9 +16,9 @@ void eval_set(Eval *eval, Node *leaf, const double *values);
 /* What draws see of each example (arrays of `examples`), and the step. Forgets computed nodes. */
 void eval_draws(Eval *eval, const uint32_t *number, const uint32_t *presentation, uint32_t step);
 /* Stochastic arithmetic (Vignes 1993): from now on each result of a step of an expression and of a
- * sum is rounded to float32 and off at random by up to `size` of itself; a sum by that of its
- * terms' root mean square too, whatever their order. What float32 holds exactly stays. 0: exact.
- * Forgets computed nodes. */
+ * sum is off at random by up to `size` of itself, and rounded to float32 where that is no less than
+ * float32's own rounding; a sum by that of its terms' root mean square too, whatever their order.
+ * What float32 holds exactly stays. 0: exact. Forgets computed nodes. */
 void eval_noise(Eval *eval, double size, uint64_t seed);
 /* Value of a node: [example][element] or [element]; computed once and kept. */
 const double *eval_node(Eval *eval, Node *node);

@@ -176,7 +176,9 @@ static void run_step(Tape *tape, const Step *step, int slot, const int64_t *dims
 double tape_run(Tape *tape, const int64_t *dims, int64_t example, double *magnitude) {
     for (int i = 0; i < tape->steps.len; i++) {
         run_step(tape, &tape->steps.at[i], i, dims, example);
-        if (tape->noise) tape->value[i] = noise_round(tape->noise, 0, tape->value[i], 0);
+        const Scalar *made = tape->steps.at[i].s;
+        bool function = made->kind == SC_OP && op_info[made->op].costly; /* 1 may be nearly 1 */
+        if (tape->noise) tape->value[i] = noise_round(tape->noise, 0, tape->value[i], 0, function);
     }
     *magnitude = tape->magnitude[tape->steps.len - 1];
     return tape->value[tape->steps.len - 1];

@@ -22,9 +22,10 @@ typedef struct Noise {
     uint64_t seed;
 } Noise;
 /* The value rounded to float32 and off at random, in proportion to it or to `scale` where that is
- * larger; itself where float32 holds it exactly, or without noise. The same value at the same
- * `place` is off by the same: errors of equal roundings add up, as they do in the machine. */
-double noise_round(const Noise *noise, uint32_t place, double value, double scale);
+ * larger; itself where float32 holds it exactly (but for an `inexact` one), or without noise. The
+ * same value at the same `place` is off by the same: errors of equal roundings add up, as they do
+ * in the machine. */
+double noise_round(const Noise *noise, uint32_t place, double value, double scale, bool inexact);
 
 typedef struct Tape Tape;
 /* `values` gives those of a node that the scalar reads; magnitudes are run where wanted, with
