@@ -93,12 +93,12 @@ static const GrBuffer *result_buffer(const Equal *e, const GrProgram *program, c
     return NULL;
 }
 
-enum { EVALUATIONS = 32 };
+enum { EVALUATIONS = 32, SLACK = 4 };
 
 /* How far rounding may carry each element of a node: the farthest that it goes in a few
- * evaluations by stochastic arithmetic, each rounding off by up to 16 times what the machine's can
- * be, which sees what one step's rounding becomes in the next ones (cancellation, powers, other
- * sides of a kink). */
+ * evaluations by stochastic arithmetic, four times as far (several ties may fall as in none of
+ * them), each rounding off by up to 16 times what the machine's can be, which sees what one step's
+ * rounding becomes in the next ones (cancellation, powers, other sides of a kink). */
 static double *reach_of(const Equal *e, Node *node, int64_t count) {
     double *reach = NEW_ARRAY(e->arena, double, count + 1);
     Arena *arena = arena_new();
@@ -110,7 +110,7 @@ static double *reach_of(const Equal *e, Node *node, int64_t count) {
         for (int64_t i = 0; i < count; i++)
             reach[i] = isnan(values[i]) && !isnan(exact[i])
                            ? INFINITY /* of overflows */
-                           : fmax(reach[i], fabs(values[i] - exact[i]));
+                           : fmax(reach[i], SLACK * fabs(values[i] - exact[i]));
     }
     arena_free(arena);
     return reach;

@@ -135,6 +135,9 @@ static void run_op(Tape *tape, const Step *step, int slot) {
     for (int i = 0; i < info->arity; i++)
         value[i] = tape->value[step->arg[i]];
     double r = info->value(value[0], value[1], value[2]);
+    if (tape->noise && info->truth && value[0] != value[1] &&
+        noise_ties(tape->noise, value[0], value[1]))
+        r = info->value(value[0], value[0], 0); /* off at random they would hardly ever meet */
     tape->value[slot] = r;
     if (!tape->magnitudes) return;
     for (int i = 0; i < info->arity; i++)

@@ -27,6 +27,9 @@ typedef struct Noise {
  * in the machine. */
 double noise_round(const Noise *noise, uint32_t place, double value, double scale, bool inexact);
 
+/* Do two numbers that rounding may make equal become so? One time in two. */
+bool noise_ties(const Noise *noise, double a, double b);
+
 typedef struct Tape Tape;
 /* `values` gives those of a node that the scalar reads; magnitudes are run where wanted, with
  * noise (or NULL) after each step. */
