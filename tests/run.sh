@@ -75,7 +75,10 @@ jobs() {
     fi
     for file in "$BUILD"/unit-*; do [ ! -x "$file" ] || echo "unit $file"; done
     for file in tests/errors/*.gr; do [ ! -f "$file" ] || echo "errors $file"; done
-    for file in tests/errors/data/*/; do [ ! -f "$file/expect" ] || echo "data $file"; done
+    for file in tests/errors/data/*/; do # AddressSanitizer's own tables are beyond any limit of addresses
+        [ -z "$sanitize" ] || ! grep -q 'ulimit -v' "$file/expect" || continue
+        [ ! -f "$file/expect" ] || echo "data $file"
+    done
     for file in tests/parity/*.txt; do [ ! -f "$file" ] || echo "parity $file"; done
     echo "counts examples/lecture/09-optimizers/bowl.gr"
     echo "second tests/second.gr"
