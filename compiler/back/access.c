@@ -2,6 +2,9 @@
  * Index forms and memory: where an element of a tensor lies for the lanes that run now, how it is
  * loaded, and what stands in for it outside. Needs buffers placed by the plan. */
 #include "emit.h"
+#include <string.h>
+
+enum { LINE = 64 /* bytes that come at once */ };
 
 static LLVMValueRef lift(Emitter *e, LLVMValueRef value, bool vector) {
     return vector && !emit_is_vector(value) ? emit_splat(e, value) : value;
@@ -205,7 +208,8 @@ static bool place_merged(Emitter *e, const Ix *ix, int64_t step, const Pos *pos,
     return true;
 }
 
-static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
+/* `guarded`: coordinates that may fall outside are held inside. */
+static Place place_read(Emitter *e, const Scalar *read, const Pos *pos, bool guarded) {
     Place place = {0};
     const Node *node = read->node;
     int64_t step = 1;
@@ -215,8 +219,7 @@ static Place place_read(Emitter *e, const Scalar *read, const Pos *pos) {
             step *= node->extent[m];
             continue;
         }
-        bool free = read_is_inside(e, read, m, pos);
-        if (free)
+        if (!guarded || read_is_inside(e, read, m, pos))
             place_affine(e, read->at[m], step, pos, &place);
         else
             place_guarded(e, read, m, step, pos, &place);
@@ -338,7 +341,7 @@ LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos) {
     const Buffer *buffer = plan_buffer(e->plan, e->program, read->node);
     if (!buffer) bug("%%%u has no buffer in %s", read->node->id, e->program->program->name);
     LLVMTypeRef type = buffer->bytes == 8 ? e->f64 : e->f32;
-    Place place = place_read(e, read, pos);
+    Place place = place_read(e, read, pos, true);
     int64_t stride = 0;
     if (e->mode == CARRY_DIM && !place.lanes) plan_lane_stride(e->kernel, read, &stride);
     LLVMValueRef value;
@@ -354,6 +357,32 @@ LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos) {
     bool vector = emit_is_vector(value) || emit_is_vector(outside) || emit_is_vector(place.inside);
     value = lift(e, value, vector), outside = lift(e, outside, vector);
     return LLVMBuildSelect(e->builder, place.inside, value, outside, "");
+}
+
+/* By nothing but a vector, so that other lines are not fetched: sixteen elements side by side. */
+bool emit_prefetch(Emitter *e, const Scalar *read, const Pos *pos) {
+    const Buffer *buffer = plan_buffer(e->plan, e->program, read->node);
+    bool each = e->mode == CARRY_BATCH;
+    int64_t stride = 0;
+    if (!buffer || each != read->node->per_example) return false;
+    if (!each && !plan_lane_stride(e->kernel, read, &stride)) return false;
+    if (!each && stride != 1) return false;
+    Place place = place_read(e, read, pos, false);
+    if (place.lanes) return false;
+    LLVMValueRef at = address(e, emit_buffer(e, buffer, pos->block), &place,
+                              (int64_t)buffer->bytes * (each ? LANES : 1));
+    LLVMTypeRef type[4] = {e->ptr, e->i32, e->i32, e->i32};
+    unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", strlen("llvm.prefetch"));
+    LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, type, 1);
+    for (int line = 0; line < LANES * buffer->bytes; line += LINE) {
+        LLVMValueRef arg[4] = {emit_offset(e, at, emit_i64(e, line)),
+                               LLVMConstInt(e->i32, 0, false),  /* for reading */
+                               LLVMConstInt(e->i32, 3, false),  /* into the first cache */
+                               LLVMConstInt(e->i32, 1, false)}; /* data */
+        LLVMBuildCall2(e->builder, LLVMFunctionType(e->nothing, type, 4, false), function, arg, 4,
+                       "");
+    }
+    return true;
 }
 
 static LLVMValueRef from_element(Emitter *e, LLVMValueRef value, int bytes) {

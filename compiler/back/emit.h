@@ -116,6 +116,8 @@ LLVMValueRef emit_ix(Emitter *e, const Ix *ix, const Pos *pos); /* i64, or <16 x
 LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos);
 LLVMValueRef emit_buffer(Emitter *e, const Buffer *buffer,
                          int block); /* its place for a block of the tile */
+/* Asks for what the read finds at pos, ahead of time; false where it is not one vector. */
+bool emit_prefetch(Emitter *e, const Scalar *read, const Pos *pos);
 /* What block e->block adds to a sum over the examples: sixteen elements along the lanes, or one. */
 LLVMValueRef emit_leaf(Emitter *e, const Node *node, const Pos *pos);
 /* Writes the value of `node` at pos (vector, or scalar where no lanes run). */
