@@ -144,6 +144,12 @@ typedef struct Tile {
 } Tile;
 void emit_tile(Emitter *e, const Tile *tile);
 
+/* ahead.c: prefetches */
+void ahead_of_maps(Emitter *e, const Tile *tile); /* before the tile's reductions */
+/* In the innermost loop of a sum that makes leaves; `tile`: its elements at the steps that are
+ * written out now. */
+void ahead_of_walk(Emitter *e, const Tile *tile);
+
 /* batch.c: sums over the examples */
 void emit_batch_tile(Emitter *e, const Tile *tile,
                      LLVMValueRef *results); /* results[reduction * n + pos] */

@@ -125,6 +125,10 @@ static void emit_body(Emitter *e, const Reducing *reducing) {
             accumulate(e, kernel->reductions.at[r], &pos, reducing->sums[r * tile->n + p],
                        reducing->where ? reducing->where[r * tile->n + p] : NULL, lanes);
         }
+    Tile here = {.n = tile->n};
+    for (int p = 0; p < tile->n; p++)
+        here.pos[p] = reduced_pos(e, reducing, p);
+    ahead_of_walk(e, &here);
 }
 
 /* ---- Clipping: terms in which a factor is read outside, as zero, add nothing. */

@@ -105,48 +105,11 @@ static void store_node(Emitter *e, const Node *node, const Tile *tile) {
     }
 }
 
-/* What maps read comes while the reductions run: a tile's loads are no stream that the processor
- * would see coming, and sums as long as this hide them. */
-enum { HIDING_TERMS = 32 };
-
-typedef struct Ahead {
-    Emitter *e;
-    const Tile *tile;
-} Ahead;
-
-static void fetch_ahead(const Scalar *read, void *context) {
-    const Ahead *ahead = context;
-    Emitter *e = ahead->e;
-    if (map_get(&e->program->kernel_of, read->node) == e->kernel) return;
-    uint32_t dims = 0;
-    for (int m = 0; m < read->node->rank; m++)
-        dims |= ix_dims(read->at[m]);
-    for (int p = 0; p < ahead->tile->n; p++) {
-        const Pos *pos = &ahead->tile->pos[p];
-        uint64_t place = pos_hash(pos, dims, true);
-        if (memo_get(e, read, place)) continue;
-        if (!emit_prefetch(e, read, pos)) return;
-        memo_put(e, read, place, e->mem);
-    }
-}
-
-static void fetch_maps(Emitter *e, const Tile *tile) {
-    const Kernel *kernel = e->kernel;
-    int64_t terms = kernel->batch_sum ? e->program->batch : 1;
-    for (int d = kernel->rank; d < kernel->rank + kernel->nred; d++)
-        terms *= kernel->extent[d];
-    if (terms < HIDING_TERMS || kernel->batch_sum == BATCH_LANES || e->mode == CARRY_NONE) return;
-    Ahead ahead = {e, tile};
-    for (int i = 0; i < kernel->maps.len; i++)
-        sc_reads(emit_body_of(e, kernel->maps.at[i]), fetch_ahead, &ahead);
-    memo_forget(e);
-}
-
 void emit_tile(Emitter *e, const Tile *tile) {
     Kernel *kernel = e->kernel;
     memo_forget(e);
     e->mode = kernel->carrier;
-    if (kernel->reductions.len) fetch_maps(e, tile);
+    if (kernel->reductions.len) ahead_of_maps(e, tile);
     if (kernel->reductions.len) emit_reductions(e, tile);
     if (kernel->leaves.len) emit_joined(e, tile);
     for (int i = 0; i < kernel->maps.len; i++)
