@@ -18,8 +18,6 @@
 #include <zlib.h>
 #endif
 
-enum { BUFFER = ROOM(1 << 20, 100) };
-
 bool fault_set(Fault *fault, int code, const char *format, ...) {
     va_list list;
     va_start(list, format);
@@ -70,8 +68,7 @@ double io_now(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* What a user can do about the current errno. */
-static const char *advice(int error) {
+const char *io_advice(int error) {
     switch (error) {
     case ENOSPC:
     case EDQUOT:
@@ -95,11 +92,11 @@ static const char *advice(int error) {
 bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *fault) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return fault_set(fault, GR_BAD_DATA, "%s: cannot be opened: %s", path, advice(errno));
+        return fault_set(fault, GR_BAD_DATA, "%s: cannot be opened: %s", path, io_advice(errno));
     struct stat status;
     if (fstat(fd, &status) || S_ISDIR(status.st_mode)) {
         close(fd);
-        return fault_set(fault, GR_BAD_DATA, "%s: cannot be read: %s", path, advice(EISDIR));
+        return fault_set(fault, GR_BAD_DATA, "%s: cannot be read: %s", path, io_advice(EISDIR));
     }
     size_t room = status.st_size > 0 ? (size_t)status.st_size + 1 : ROOM(65536, 2), used = 0;
     unsigned char *buffer = io_alloc(room, 1);
@@ -115,7 +112,7 @@ bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *
             close(fd);
             free(buffer);
             return fault_set(fault, GR_BAD_DATA, "%s: reading failed after %zu bytes: %s", path,
-                             used, advice(error));
+                             used, io_advice(error));
         }
         if (!got) break;
         used += (size_t)got;
@@ -274,19 +271,19 @@ unsigned char *io_unzip(const char *name, const unsigned char *packed, size_t pa
 
 bool io_make_folder(const char *path, Fault *fault) {
     if (!mkdir(path, 0777) || errno == EEXIST) return true;
-    return fault_set(fault, GR_FAILED, "%s: the folder cannot be made: %s", path, advice(errno));
+    return fault_set(fault, GR_FAILED, "%s: the folder cannot be made: %s", path, io_advice(errno));
 }
 
 bool io_check_folder(const char *path, Fault *fault) {
     struct stat status;
     if (stat(path, &status))
         return fault_set(fault, GR_FAILED, "%s: cannot be used for results: %s", path,
-                         advice(errno));
+                         io_advice(errno));
     if (!S_ISDIR(status.st_mode))
         return fault_set(fault, GR_FAILED, "%s: is a file; a folder is wanted for results", path);
     if (access(path, W_OK | X_OK))
         return fault_set(fault, GR_FAILED, "%s: results cannot be written here: %s", path,
-                         advice(errno));
+                         io_advice(errno));
     return true;
 }
 
@@ -327,86 +324,84 @@ static void remove_stale(const char *path) {
     closedir(folder);
 }
 
+/* A device or pipe is nothing to be replaced (root would lose /dev/null), nor is the system's name of
+ * an open file (/dev/stdout). As compiler/base/output.c has it. */
+static bool replaceable(const char *path, mode_t *mode) {
+    struct stat there, name;
+    if (stat(path, &there)) return true;
+    if (!S_ISREG(there.st_mode)) return false;
+    *mode = there.st_mode & 0777;
+    return lstat(path, &name) || !S_ISLNK(name.st_mode) ||
+           (strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0);
+}
+
+/* Under whatever name: what was written before and will be behind stays in its place. */
+static bool is_standard_output(const char *path) {
+    struct stat there, out;
+    return !path || (!stat(path, &there) && !fstat(STDOUT_FILENO, &out) &&
+                     there.st_dev == out.st_dev && there.st_ino == out.st_ino);
+}
+
 bool writer_open(Writer *writer, const char *path, Fault *fault) {
-    remove_stale(path);
-    writer->path = io_format("%s", path);
-    writer->temporary = io_format("%s.%ld.tmp", path, (long)getpid());
-    writer->buffer = io_alloc(BUFFER, 1);
-    writer->used = 0;
-    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (writer->fd >= 0) {
-        note_unfinished(NULL, writer->temporary);
+    *writer = (Writer){.file = stdout, .path = io_format("%s", path ? path : "standard output")};
+    if (is_standard_output(path)) return true;
+    mode_t mode = 0; /* of the old file, which the new one keeps */
+    if (replaceable(path, &mode)) {
+        remove_stale(path);
+        writer->temporary = io_format("%s.%ld.tmp", path, (long)getpid());
+    }
+    const char *to = writer->temporary ? writer->temporary : path;
+    writer->file = fopen(to, writer->temporary ? "we" : "ae");
+    if (writer->file) {
+        if (writer->temporary) note_unfinished(NULL, writer->temporary);
+        if (writer->temporary && mode) fchmod(fileno(writer->file), mode);
         return true;
     }
-    fault_set(fault, GR_FAILED, "%s: cannot be written: %s", path, advice(errno));
+    fault_set(fault, GR_FAILED, "%s: cannot be written: %s", path, io_advice(errno));
     writer_abandon(writer);
     return false;
 }
 
 void writer_abandon(Writer *writer) {
-    if (writer->fd >= 0) {
-        close(writer->fd);
+    if (writer->file && writer->file != stdout) fclose(writer->file);
+    if (writer->temporary) {
         unlink(writer->temporary);
+        note_unfinished(writer->temporary, NULL);
     }
-    if (writer->temporary) note_unfinished(writer->temporary, NULL);
     free(writer->path);
     free(writer->temporary);
-    free(writer->buffer);
-    *writer = (Writer){.fd = -1};
+    *writer = (Writer){0};
 }
 
-static bool write_all(Writer *writer, const unsigned char *bytes, size_t size, Fault *fault) {
-    while (size) {
-        ssize_t put = write(writer->fd, bytes, size > INT_MAX ? INT_MAX : size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) {
-            bool before = io_exists(writer->path);
-            return fault_set(fault, GR_FAILED, "%s: writing failed: %s%s", writer->path,
-                             advice(errno), before ? "; the old file stays as it was" : "");
-        }
-        bytes += put;
-        size -= (size_t)put;
-    }
-    return true;
-}
-
-static bool flush(Writer *writer, Fault *fault) {
-    size_t used = writer->used;
-    writer->used = 0;
-    return write_all(writer, writer->buffer, used, fault);
-}
-
-bool writer_put(Writer *writer, const void *bytes, size_t size, Fault *fault) {
-    if (writer->used + size > BUFFER && !flush(writer, fault)) return false;
-    if (size > BUFFER) return write_all(writer, bytes, size, fault);
-    memcpy(writer->buffer + writer->used, bytes, size);
-    writer->used += size;
-    return true;
-}
-
-bool writer_commit(Writer *writer, Fault *fault) {
-    bool ok = flush(writer, fault);
-    if (ok && fsync(writer->fd))
-        ok = fault_set(fault, GR_FAILED, "%s: writing failed: %s", writer->path, advice(errno));
-    if (ok && rename(writer->temporary, writer->path))
-        ok = fault_set(fault, GR_FAILED, "%s: cannot be put in place: %s", writer->path,
-                       advice(errno));
-    if (!ok) {
-        writer_abandon(writer);
-        return false;
-    }
-    /* The new name is safe on disk only when the folder is (some file systems refuse: harmless). */
-    char *slash = strrchr(writer->path, '/');
-    char *folder =
-        slash ? io_format("%.*s", (int)(slash - writer->path + 1), writer->path) : io_format(".");
+/* The new name is safe on disk only when the folder is (some file systems refuse: harmless). */
+static void sync_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? io_format("%.*s", (int)(slash - path + 1), path) : io_format(".");
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);
         close(fd);
     }
     free(folder);
-    close(writer->fd);
-    writer->fd = -1;
+}
+
+bool writer_commit(Writer *writer, Fault *fault) {
+    FILE *file = writer->file;
+    errno = EIO;
+    bool ok = fflush(file) == 0 && !ferror(file) && (!writer->temporary || !fsync(fileno(file)));
+    int error = errno;
+    if (file != stdout && fclose(file) && ok) ok = false, error = errno;
+    writer->file = NULL;
+    if (ok && writer->temporary) {
+        if (rename(writer->temporary, writer->path)) ok = false, error = errno;
+        if (ok) note_unfinished(writer->temporary, NULL);
+    }
+    if (!ok)
+        fault_set(fault, GR_FAILED, "%s: writing failed: %s%s", writer->path, io_advice(error),
+                  writer->temporary && io_exists(writer->path) ? "; the old file stays as it was"
+                                                               : "");
+    else if (writer->temporary)
+        sync_folder(writer->path);
     writer_abandon(writer);
-    return true;
+    return ok;
 }

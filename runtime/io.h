@@ -32,6 +32,7 @@ void *io_more(void *old, size_t size); /* realloc, which ends the process likewi
 #endif
 char *io_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool io_exists(const char *path);
+const char *io_advice(int error); /* what a user can do about an errno */
 double io_now(void); /* seconds on a clock that only goes forward */
 
 /* The whole file; `*bytes` is malloc'd and has one zero byte more than `*size`. */
@@ -46,15 +47,13 @@ bool io_make_folder(const char *path, Fault *fault); /* the one above it must be
 /* False, with what to do, where a file could not be made in the folder. */
 bool io_check_folder(const char *path, Fault *fault);
 
-/* A file that appears whole or not at all: written beside `path`, then renamed over it. */
+/* A file that appears whole or not at all: written beside `path`, then renamed over it; what is no
+ * regular file (a device, a pipe) is written straight. What went wrong with `file`, commit says. */
 typedef struct Writer {
-    int fd;
-    char *path, *temporary;
-    unsigned char *buffer;
-    size_t used;
+    FILE *file;
+    char *path, *temporary; /* NULL: written straight */
 } Writer;
-bool writer_open(Writer *writer, const char *path, Fault *fault);
-bool writer_put(Writer *writer, const void *bytes, size_t size, Fault *fault);
+bool writer_open(Writer *writer, const char *path, Fault *fault); /* NULL: standard output */
 /* fsync, rename, fsync of the folder. After a failure the old file is still there. */
 bool writer_commit(Writer *writer, Fault *fault);
 void writer_abandon(Writer *writer);

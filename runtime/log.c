@@ -27,7 +27,7 @@ bool log_open(Log *log, const Run *run, int64_t resumed_step, Fault *fault) {
     log->file = fopen(log->path, resumed_step ? "a" : "w");
     if (!log->file)
         return fault_set(fault, GR_FAILED, "%s: the log cannot be written: %s", log->path,
-                         strerror(errno));
+                         io_advice(errno));
     FILE *file = log->file;
     fputs("{\"type\":\"header\"", file);
     put_text(file, "version", run->model->compiler);
@@ -185,5 +185,5 @@ bool log_close(Log *log, Fault *fault) {
     log->file = NULL;
     if (!bad) return true;
     return fault_set(fault, GR_FAILED, "%s: the log could not be written whole: %s", log->path,
-                     errno == ENOSPC ? "the disk is full" : strerror(errno));
+                     io_advice(errno));
 }

@@ -312,30 +312,19 @@ static int split_paths(char *list, const char **paths) {
 }
 
 static bool predict(Run *run, Fault *fault) {
-    const char *path = run->options->output, *paths[MOST_WEIGHTS];
+    const char *paths[MOST_WEIGHTS];
     char *list = io_format("%s", weights_path(run));
     int npaths = split_paths(list, paths);
     Set set = {0};
     for (int p = npaths - 1; p >= 0; p--) /* all of them are tried before anything is printed */
         if (!load_weights(run, paths[p], fault)) return false;
     if (!choose_examples(run, &set, fault)) return false;
-    char *temporary = path ? io_format("%s.tmp", path) : NULL;
-    FILE *out = path ? fopen(temporary, "w") : stdout;
-    if (!out)
-        return fault_set(fault, GR_FAILED, "%s: cannot be written: %s", path, strerror(errno));
-    bool ok = predict_set(run, &set, paths, npaths, out, fault);
-    bool bad = fflush(out) != 0 || ferror(out);
-    int error = errno;
-    if (path) {
-        bad |= fclose(out) != 0;
-        if (ok && !bad && rename(temporary, path)) bad = true;
-        if (!ok || bad) remove(temporary);
-        free(temporary);
-    }
-    if (ok && bad)
-        ok = fault_set(fault, GR_FAILED, "%s: the predictions could not be written whole: %s",
-                       path ? path : "standard output",
-                       error == ENOSPC ? "the disk is full" : strerror(error));
+    Writer writer;
+    bool ok = writer_open(&writer, run->options->output, fault);
+    if (ok && predict_set(run, &set, paths, npaths, writer.file, fault))
+        ok = writer_commit(&writer, fault);
+    else if (ok)
+        ok = false, writer_abandon(&writer);
     free(list);
     if (run->options->input) {
         free(set.examples);

@@ -239,15 +239,13 @@ bool tensors_write(const char *path, const TensorFile *file, Fault *fault) {
     Writer writer;
     bool ok = writer_open(&writer, path, fault);
     if (ok) {
-        ok = writer_put(&writer, &length, 8, fault) && writer_put(&writer, text, size, fault);
-        for (int i = 0; i < file->ntensors && ok; i++) {
+        fwrite(&length, 8, 1, writer.file);
+        fwrite(text, 1, size, writer.file);
+        for (int i = 0; i < file->ntensors && !ferror(writer.file); i++) {
             const Tensor *tensor = &file->tensors[order[i]];
-            ok = writer_put(&writer, tensor->bytes, (size_t)tensor_bytes(tensor), fault);
+            fwrite(tensor->bytes, 1, (size_t)tensor_bytes(tensor), writer.file);
         }
-        if (ok)
-            ok = writer_commit(&writer, fault);
-        else
-            writer_abandon(&writer);
+        ok = writer_commit(&writer, fault);
     }
     free(text);
     free(order);

@@ -48,6 +48,12 @@ verdict $? "cli: the pipe is still there" "$own/log"
 expect "a report that cannot be written" 1 "cannot write '$here/none/report.xml'" "$gradus" test --junit="$here/none/report.xml" "$here/model.gr"
 expect "a dump that cannot be written" 1 "cannot write '$here/none/graph'" "$gradus" dump "$here/model.gr" -o "$here/none/graph"
 expect "a dump that a full disk cuts" 1 "cannot write '/dev/full'" "$gradus" dump "$here/model.gr" -o /dev/full
+expect "machine code's text that a full disk cuts" 1 "cannot write '/dev/full'" "$gradus" dump --stage=llvm "$here/model.gr" -o /dev/full
+"$gradus" dump --stage=llvm "$here/model.gr" >"$here/straight" 2>"$own/log"
+(echo before; "$gradus" dump --stage=llvm "$here/model.gr" -o /dev/stdout) 2>>"$own/log" | sed 1d | cmp - "$here/straight" >>"$own/log" 2>&1 && [ -s "$here/straight" ]
+verdict $? "cli: a dump into what is open" "$own/log"
+(echo before; "$gradus" dump "$here/model.gr" -o /dev/stdout; echo behind) >"$here/straight" 2>"$own/log" && [ "$(tail -n 1 "$here/straight")" = behind ] && [ -L /dev/stdout ] && [ "$(head -n 1 "$here/straight")" = before ] && [ "$(wc -l <"$here/straight")" -gt 10 ]
+verdict $? "cli: and where that is a file, too" "$own/log"
 echo old >"$here/report.xml"
 ln "$here/report.xml" "$here/before.xml"
 printf 'test "t" {\n  expect 1 == 1\n}\n' >"$here/one.gr"

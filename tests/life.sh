@@ -15,7 +15,7 @@ says() { # name, exit code, text, then the command
     shift 3
     $limit "$@" >"$own/log" 2>&1 </dev/null
     got=$?
-    [ "$got" -eq "$code" ] && grep -qF -- "$text" "$own/log"
+    [ "$got" -eq "$code" ] && { [ -z "$text" ] || grep -qF -- "$text" "$own/log"; }
     verdict $? "life: $name ($got)" "$own/log"
 }
 # The bytes of one tensor of a weights file; nothing where it is not there.
@@ -85,5 +85,19 @@ else
         if (d > 1e-6 || d < -1e-6) bad++}} END {exit bad > 0}'
     verdict $? "life: a vote is the mean of the probabilities"
     says "a vote of missing weights" 5 'nowhere: there are no weights' ./life predict --only=pretrain --weights=a/pretrain.safetensors,nowhere
+    # --- where predictions go
+    (echo before && ./life predict --only=pretrain --out=a --output=/dev/stdout && echo behind) >piped
+    { echo before && cat plain && echo behind; } >wanted
+    same "predictions into what is open" wanted piped
+    mkfifo pipe && { timeout 30 cat pipe >piped & }
+    says "predictions into a pipe" 0 '' timeout 20 ./life predict --only=pretrain --out=a --output=pipe
+    wait $!; [ -p pipe ] && cmp plain piped >log
+    verdict $? "life: the pipe is still there, and all of them came through" log
+    says "predictions into a full disk" 1 '/dev/full: writing failed: the disk is full' ./life predict --only=pretrain --out=a --output=/dev/full
+    cp plain old && ln old before && chmod 600 old
+    says "predictions that do not fit" 1 'the old file stays as it was' sh -c 'trap "" XFSZ; ulimit -f 1; exec ./life predict --only=pretrain --out=a --output=old'
+    says "predictions replace the old ones" 0 '' ./life predict --only=pretrain --out=f --output=old
+    cmp plain before >log && cmp other old >>log && [ "$(stat -c %a old)" = 600 ] && [ -z "$(find . -name 'old*.tmp')" ]
+    verdict $? "life: the old file was not written over, the new one has its mode" log
     cd "$ROOT" || exit 1
 fi

@@ -100,11 +100,10 @@ static bool file_out(const char *path, const char *bytes, size_t size) {
 }
 
 static bool text_out(Arena *arena, const char *text, const char *path) {
-    if (!path || strcmp(path, "-") == 0) return fputs(text, stdout) >= 0 && fflush(stdout) == 0;
-    const char *made = output_temporary(arena, path, 0);
-    bool ok = file_out(made, text, strlen(text)) && output_place(made, path);
-    output_drop();
-    return ok;
+    FILE *file = output_open(arena, path);
+    if (!file) return false;
+    fputs(text, file);
+    return output_close(file, path);
 }
 
 /* By way of memory: LLVM itself ends the process where a disk is full. */

@@ -106,8 +106,8 @@ enum { OUTPUTS = 10 };
 const char *output_temporary(Arena *arena, const char *path, int number);
 bool output_place(const char *temporary, const char *path);
 void output_drop(void); /* what was not put in place; at exit too */
-/* One at a time; what is no regular file is written straight. NULL, false: said, and the old file
- * is as it was. */
+/* One at a time; what is no regular file is written straight, NULL and "-" are standard output. NULL,
+ * false: said, and the old file is as it was. */
 FILE *output_open(Arena *arena, const char *path);
 bool output_close(FILE *file, const char *path);
 /* The table behind `gradus explain`: compiler/base/codes.def, rows CODE(E0101, "title", "text"). */

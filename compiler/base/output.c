@@ -50,10 +50,20 @@ const char *output_temporary(Arena *arena, const char *path, int number) {
     return unfinished[number] = arena_printf(arena, "%s.%d.%d.tmp", path, (int)getpid(), number);
 }
 
-/* A device or pipe is nothing to be replaced: root would lose /dev/null. */
+/* A device or pipe is nothing to be replaced (root would lose /dev/null), nor is the system's name of
+ * an open file (/dev/stdout). As runtime/io.c has it. */
+static bool replaceable(const char *path, mode_t *mode) {
+    struct stat there, name;
+    if (stat(path, &there)) return true;
+    if (!S_ISREG(there.st_mode)) return false;
+    *mode = there.st_mode & 0777;
+    return lstat(path, &name) || !S_ISLNK(name.st_mode) ||
+           (strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0);
+}
+
 bool output_place(const char *temporary, const char *path) {
-    struct stat there;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
+    mode_t mode;
+    if (!replaceable(path, &mode)) {
         diag_error((Span){0}, "E0703", "cannot write '%s': it is no regular file", path);
         return false;
     }
@@ -62,17 +72,27 @@ bool output_place(const char *temporary, const char *path) {
     return false;
 }
 
+/* Under whatever name: what was written before and will be behind stays in its place. */
+static bool is_standard_output(const char *path) {
+    struct stat there, out;
+    return !path || !strcmp(path, "-") ||
+           (!stat(path, &there) && !fstat(STDOUT_FILENO, &out) && there.st_dev == out.st_dev &&
+            there.st_ino == out.st_ino);
+}
+
 FILE *output_open(Arena *arena, const char *path) {
-    struct stat there;
-    bool old = stat(path, &there) == 0, plain = !old || S_ISREG(there.st_mode);
-    FILE *file = fopen(plain ? output_temporary(arena, path, 0) : path, "w");
-    if (file && old && plain) fchmod(fileno(file), there.st_mode & 0777);
+    if (is_standard_output(path)) return stdout;
+    mode_t mode = 0; /* of the old file, which the new one keeps */
+    bool beside = replaceable(path, &mode);
+    FILE *file = fopen(beside ? output_temporary(arena, path, 0) : path, beside ? "we" : "ae");
+    if (file && beside && mode) fchmod(fileno(file), mode);
     if (!file) diag_error((Span){0}, "E0703", "cannot write '%s': %s", path, strerror(errno));
     return file;
 }
 
 bool output_close(FILE *file, const char *path) {
-    bool ok = !ferror(file) && !fflush(file) && (!unfinished[0] || !fsync(fileno(file)));
+    if (file == stdout) return !ferror(file); /* flushed, and said, where the process ends */
+    bool ok = !fflush(file) && !ferror(file) && (!unfinished[0] || !fsync(fileno(file)));
     int fault = errno;
     if (fclose(file) && ok) ok = false, fault = errno;
     if (!ok) diag_error((Span){0}, "E0703", "cannot write '%s': %s", path, strerror(fault));

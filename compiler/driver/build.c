@@ -109,14 +109,12 @@ int verb_dump(Arena *arena, const Options *options) {
     if (!row->print) {
         BackOptions back;
         if (!options_back(options, arena, row->emit, &back)) return EXIT_DIAGNOSED;
-        back.output = back.output ? back.output : "-";
         return back_build(work.unit, &back) && diag_errors() == 0 ? EXIT_OK : EXIT_DIAGNOSED;
     }
-    bool to_file = options->output && strcmp(options->output, "-");
-    FILE *out = to_file ? output_open(arena, options->output) : stdout;
+    FILE *out = output_open(arena, options->output);
     if (!out) return EXIT_DIAGNOSED;
     row->print(&work, out);
-    if (to_file) output_close(out, options->output);
+    output_close(out, options->output);
     return diag_errors() == 0 ? EXIT_OK : EXIT_DIAGNOSED;
 }
 

@@ -16,13 +16,10 @@ extern const TemplateFile template_table[];
 
 static bool file_put(Arena *arena, const char *folder, const TemplateFile *file) {
     const char *path = arena_printf(arena, "%s/%s", folder, file->name);
-    FILE *out = fopen(path, "wx");
-    if (out) {
-        bool written = fwrite(file->bytes, 1, file->size, out) == file->size;
-        if (fclose(out) == 0 && written) return true;
-    }
-    diag_error((Span){0}, "E0703", "cannot write '%s': %s", path, strerror(errno));
-    return false;
+    FILE *out = output_open(arena, path);
+    if (!out) return false;
+    fwrite(file->bytes, 1, file->size, out);
+    return output_close(out, path);
 }
 
 int verb_new(Arena *arena, const Options *options) {

@@ -150,7 +150,7 @@ ssize_t write(int fd, const void *bytes, size_t size) {
     FULL(-1)
     return (ssize_t)syscall(SYS_write, fd, bytes, part(size));
 }
-int fsync(int fd) { FULL(-1) return (int)syscall(SYS_fsync, fd); }
+int fsync(int fd) { FULL(-1) return fd < 0 ? 0 : (int)syscall(SYS_fsync, fd); } /* -1: a stream of ours */
 int rename(const char *from, const char *to) {
     FULL(-1)
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
