@@ -211,7 +211,7 @@ static void predict_once(Run *run, Way *block, Way *one, const Set *set, Spread 
     }
 }
 
-static bool way_find(Run *run, Way *way, int kind, const Set *set, Fault *fault) {
+static bool way_find(Run *run, Way *way, GrProgramKind kind, const Set *set, Fault *fault) {
     way->program = run_program(run, kind);
     if (!way->program) return true;
     way->columns = find_columns(run->model, way->program, &way->count);

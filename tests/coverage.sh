@@ -31,7 +31,7 @@ for word; do
     [ "\$word" != -c ] || links=
     [ "\$word" = -l:libgomp.a ] || set -- "\$@" "\$word"
 done
-exec $tools/bin/clang $flags "\$@" \$links
+exec $tools/bin/clang -Wno-unused-command-line-argument $flags "\$@" \$links
 END
 chmod +x "$build/cc"
 if [ -n "$run" ]; then

@@ -110,7 +110,7 @@ static double *reach_of(const Equal *e, Node *node, int64_t count) {
         for (int64_t i = 0; i < count; i++)
             reach[i] = isnan(values[i]) && !isnan(exact[i])
                            ? INFINITY /* of overflows */
-                           : fmax(reach[i], SLACK * fabs(values[i] - exact[i]));
+                           : fmax(reach[i], (double)SLACK * fabs(values[i] - exact[i]));
     }
     arena_free(arena);
     return reach;

@@ -89,7 +89,7 @@ static double read_cost(const One *one, const Node *reader, int lane, const Scal
 static double cost(const One *one, const Value *value, int lane, const Node *of, int of_lane) {
     const Node *node = value->node;
     double extent = (double)node->extent[lane], each = 1;
-    double vectors = extent < LANES / 2 ? extent : ceil(extent / LANES);
+    double vectors = extent < LANES / 2 ? extent : ceil(extent / (double)LANES);
     for (int i = 0; i < value->nreads; i++) {
         double reading = read_cost(one, node, lane, value->read[i], of, of_lane);
         each += extent < LANES / 2 ? aside : reading;
@@ -257,7 +257,7 @@ static Program *fitting(Plan *plan, const Program *source) {
     map_init(&groups, plan->arena);
     map_init(&unfit.nodes, plan->arena);
     NodeList nodes = program_groups(plan->arena, source, &groups);
-    if (terms_of(&nodes) < WORTH_TERMS && !plan->target.one) return NULL;
+    if (terms_of(&nodes) < (double)WORTH_TERMS && !plan->target.one) return NULL;
     for (int i = 0; i < nodes.len; i++) {
         Node *node = nodes.at[i];
         unfit.read = map_has(&groups, node) || node->over_batch;
