@@ -109,6 +109,18 @@ static bool check_classes(const Data *data, const DataField *field, const GrBuff
     return true;
 }
 
+/* What the model's data call what a name is bound to, or NULL. */
+static const char *bound_to(const GrModel *model, const char *name) {
+    size_t size = strcspn(name, ".");
+    for (int s = 0; s < model->nsources; s++)
+        for (int i = 0; i < model->sources[s].ncolumns; i++) {
+            const GrColumn *column = &model->sources[s].columns[i];
+            if (strlen(column->name) == size && !strncmp(column->name, name, size))
+                return column->column;
+        }
+    return NULL;
+}
+
 /* The names that a file has, and what it says of a missing input. */
 static bool no_field(const Data *data, const GrModel *model, const GrBuffer *buffer, Fault *fault) {
     bool input = model->ninputs && !strcmp(buffer->name, model->inputs[0]);
@@ -124,8 +136,10 @@ static bool no_field(const Data *data, const GrModel *model, const GrBuffer *buf
         free(columns);
         columns = more;
     }
-    fault_set(fault, GR_BAD_DATA, "%s: holds nothing for '%s' of model '%s'%s", data->file,
-              buffer->name, model->name, columns);
+    const char *column = bound_to(model, buffer->name);
+    fault_set(fault, GR_BAD_DATA, "%s: holds nothing for '%s'%s%s%s of model '%s'%s", data->file,
+              buffer->name, column ? ", which its data call '" : "", column ? column : "",
+              column ? "'," : "", model->name, columns);
     free(columns);
     return false;
 }

@@ -57,6 +57,7 @@ static const Records *choose(const GrSource *source, bool targets, Data *data, F
         const GrColumn *column = &source->columns[i];
         int which;
         const Records *records = kind_of(column->column, &which);
+        if (!records && !targets) continue; /* a name of another format's */
         if (!records) {
             data_not_there(data, "label", column, labels, 3, fault);
             return NULL;

@@ -197,7 +197,7 @@ bool data_open_file(const char *path, const GrSource *like, Data *data, Fault *f
         free(all);
         return false;
     }
-    if (like && !strcmp(like->format, source.format)) {
+    if (like) {
         source.columns = like->columns;
         source.ncolumns = like->ncolumns;
     }

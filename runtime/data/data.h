@@ -53,7 +53,7 @@ typedef struct Data {
 
 /* A reader of a row of formats.def. `fits`: do the bytes look like it? `read` makes count, fields
  * and input_text of data->files, which there are as many of as the row allows; fields may point
- * into their bytes. `targets` false: bound columns and labels may be missing (prediction). False,
+ * into their bytes. `targets` false: what is bound may be missing (prediction). False,
  * with the file, what was found and what to do in `fault`, for anything that is not as the format
  * says. */
 typedef struct DataReader {
@@ -83,7 +83,8 @@ char *data_shape(const int64_t *extent, int rank); /* "28 x 28 = 784 values" */
 /* Where a file is, or NULL and where it was looked for. */
 char *data_find(const char *name, const DataPlaces *places, Fault *fault);
 bool data_open(const GrSource *source, const DataPlaces *places, Data *data, Fault *fault);
-/* A file of any format, by its content; columns are bound as in `like` (may be NULL). */
+/* A file of any format, by its content; what it has a name for is bound as in `like` (may be NULL),
+ * which may be of another format. */
 bool data_open_file(const char *path, const GrSource *like, Data *data, Fault *fault);
 /* Of files that are in data->files already, by the source's format. */
 bool data_read(const GrSource *source, bool targets, Data *data, Fault *fault);

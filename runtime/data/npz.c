@@ -177,7 +177,7 @@ static bool read_bound(const Archive *archive, const GrSource *source, bool targ
 }
 
 /* The one array that no name binds is the input; of several nobody knows which. */
-static bool read_input(const Archive *archive, Data *data, const bool *used) {
+static bool read_input(const Archive *archive, bool targets, Data *data, const bool *used) {
     int found = -1, count = 0;
     char *all = io_format("%s", "");
     for (int m = 0; m < archive->count; m++) {
@@ -187,10 +187,14 @@ static bool read_input(const Archive *archive, Data *data, const bool *used) {
         all = more;
         found = m;
     }
-    if (count > 1)
+    if (count > 1 && targets)
         data->no_input = io_format("several arrays are bound to no name (%s): say which, "
                                    "NAME = \"%s\"",
                                    all, archive->names[found]);
+    else if (count > 1)
+        data->no_input = io_format("several arrays have no name that the training's data bind (%s): "
+                                   "leave the input alone, or name it as there",
+                                   all);
     free(all);
     if (count == 1) return read_member(archive, &archive->members[found], FIELD_INPUT, data);
     if (data->count) return true;
@@ -207,7 +211,7 @@ bool npz_read(const GrSource *source, bool targets, Data *data, Fault *fault) {
     bool fine = read_list(&archive);
     bool *used = io_alloc((size_t)archive.count, sizeof *used);
     fine = fine && read_bound(&archive, source, targets, data, used) &&
-           read_input(&archive, data, used);
+           read_input(&archive, targets, data, used);
     for (int i = 0; i < archive.count; i++)
         free(archive.names[i]);
     free(archive.names);

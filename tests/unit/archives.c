@@ -96,6 +96,28 @@ Test(archives, the_input_is_found_among_other_things) {
     data_close(&data);
 }
 
+/* What a training's CSV binds an archive has a name for, too; and what it has not is told. */
+Test(archives, names_are_those_of_the_training_in_another_format) {
+    const GrColumn columns[] = {{"kind", "kind"}, {"w", "weight"}, {"far", "distance"}};
+    const GrSource like = {.format = "csv", .columns = columns, .ncolumns = 3};
+    static const char *const inputs[] = {"x", "w", "far"};
+    GrModel model = {.name = "m", .inputs = inputs, .ninputs = 3, .sources = &like, .nsources = 1};
+    GrBuffer x = {.name = "x", .count = 3, .rank = 1, .extent = {3}}, w = {.name = "w", .count = 1},
+             far = {.name = "far", .count = 1};
+    Data data;
+    Fault fault = {0};
+    cr_assert(data_open_file(FOLDER "points.npz", &like, &data, &fault), "%s", fault.text);
+    cr_assert(data_bind(&data, &model, &x, &fault) && data_bind(&data, &model, &w, &fault), "%s",
+              fault.text);
+    cr_assert(!data_bind(&data, &model, &far, &fault));
+    cr_assert(strstr(fault.text, "nothing for 'far', which its data call 'distance', of model 'm'"),
+              "%s", fault.text);
+    data_close(&data);
+    cr_assert(!data_open_file(FOLDER "points.npz", NULL, &data, &fault));
+    cr_assert(strstr(fault.text, "name it as there"), "%s", fault.text);
+    data_close(&data);
+}
+
 /* The archive with other bytes at a place counted from the first of these. */
 typedef struct Change {
     const char *path, *from;

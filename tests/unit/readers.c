@@ -320,6 +320,26 @@ Test(readers, files_are_known_by_their_content) {
     }
 }
 
+/* In prediction names of another format are no fault; those that it has decide. */
+Test(readers, cifar_under_the_names_of_another_format) {
+    static const GrColumn columns[] = {{"kind", "class"}, {"other", "coarse"}};
+    for (int named = 1; named <= 2; named++) {
+        GrSource source = {.format = "cifar", .columns = columns, .ncolumns = named};
+        Data data = {0};
+        DataFile *file = data_file(&data, "f");
+        int64_t size;
+        file->bytes = named == 1 ? records(3, 1, "\3\1\2\11\3\4\0\5\6", &size)
+                                 : records(3, 2, "\3\1\2\11\3\4\0\5\6\7\10\11", &size);
+        file->size = (size_t)size;
+        Fault fault = {0};
+        cr_assert(data_read(&source, false, &data, &fault), "%s", fault.text);
+        cr_assert(data.count == 3 && data.nfields == 1 + named && !data.fields[2 * named - 2].bound);
+        cr_assert(named == 1 || !strcmp(data.fields[1].bound, "other"));
+        cr_assert(!data_read(&source, true, &data, &fault) && strstr(fault.text, "no label 'class'"));
+        data_close(&data);
+    }
+}
+
 /* Cut anywhere, a good file is refused or, where it still is one, read; nothing else. */
 Test(readers, survive_cuts) {
     static const char *const paths[] = {"npy", FOLDER "version2.npy", "npz", FOLDER "packed.npz",
