@@ -100,7 +100,7 @@ static void sign_made(Signature *s, Node *node) {
     for (int d = node->rank; d < node_dims(node); d++)
         fprintf(s->out, " %lld", (long long)node->extent[d]);
     sign_node(s, node);
-    sign_scalar(s, node->body);
+    sign_scalar(s, plan_body(s->e->program, node));
 }
 
 static void sign_kernel(Signature *s) {

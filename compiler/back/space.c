@@ -195,7 +195,7 @@ static void full_tiles(Space *space, int i, const Extent *x) {
 }
 
 const Scalar *emit_body_of(Emitter *e, const Node *node) {
-    if (!e->parted) return node->body;
+    if (!e->parted) return plan_body(e->program, node);
     const Scalar *body = map_get(&e->bodies, node);
     if (body) return body;
     const Kernel *kernel = e->kernel;
@@ -207,7 +207,7 @@ const Scalar *emit_body_of(Emitter *e, const Node *node) {
         if (apart) map[d] = plan_place(graph, kernel, d, e->residue[d]);
         extent[d] = apart ? plan_places(kernel, d, e->residue[d]) : kernel->extent[d];
     }
-    body = sc_subst(graph, node->body, map, MAX_DIMS, extent);
+    body = sc_subst(graph, plan_body(e->program, node), map, MAX_DIMS, extent);
     map_put(&e->bodies, node, (void *)(uintptr_t)body);
     return body;
 }

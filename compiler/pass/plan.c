@@ -89,6 +89,7 @@ static ProgramPlan *plan_program(Plan *plan, const Program *source, const Map *o
         plan_order(plan, program, program->kernels.at[k]);
     }
     plan_schedule(plan, program);
+    plan_rematerialize(plan, program);
     plan_memory(plan, program);
     plan_work(plan, program);
     return program;
@@ -178,6 +179,7 @@ static void print_node(FILE *out, const ProgramPlan *program, const Plan *plan, 
         fprintf(out, " overwrites %s", buffer->node->name);
     else if (buffer)
         fprintf(out, "%s in %s+%lld", map_has(&program->padded, node) ? " padded" : "", buffer->scratch ? "scratch" : "mem", (long long)buffer->offset);
+    if (map_has(&program->bodies, node)) fprintf(out, ", makes again what it reads");
     fputc('\n', out);
 }
 

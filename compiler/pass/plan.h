@@ -120,6 +120,7 @@ typedef struct ProgramPlan {
     Map in_place;                  /* comp Node -> leaf whose buffer it writes */
     Map doubles;                   /* operands of calls: float64 */
     Map padded;                    /* comp Node -> itself: see plan_pitch */
+    Map bodies;                    /* comp Node -> its body where it is not the node's own: see plan_body */
     Buffer *number, *presentation; /* what draws see of each example; NULL where none looks */
     int64_t mem, scratch;          /* bytes of working memory beyond the persistent part */
 } ProgramPlan;
@@ -143,6 +144,8 @@ void plan_print(FILE *out, const Plan *plan);
 /* The step's phases and kernels with their work, and the least time where one thread does `gflops`
  * and memory moves `gigabytes` a second. */
 void plan_work_print(FILE *out, const Plan *plan, double gflops, double gigabytes);
+/* What a node computes, in terms of what is in memory when it runs; of its own value, its body's. */
+const Scalar *plan_body(const ProgramPlan *program, const Node *node);
 /* Buffer of a node (leaf or computed) in a program; NULL where it lives in registers only. */
 Buffer *plan_buffer(const Plan *plan, const ProgramPlan *program, const Node *node);
 bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes); /* float64? */
@@ -159,6 +162,7 @@ void plan_pad(Plan *plan, ProgramPlan *program);      /* which nodes have a pitc
 void plan_group(Plan *plan, ProgramPlan *program);    /* nodes to kernels */
 void plan_sink(Plan *plan, ProgramPlan *program);     /* maps to where they are read */
 void plan_schedule(Plan *plan, ProgramPlan *program); /* kernels to phases */
+void plan_rematerialize(Plan *plan, ProgramPlan *program); /* maps that are made again, not stored */
 void plan_memory(Plan *plan, ProgramPlan *program);   /* buffers and their places */
 void plan_tile(const Plan *plan, ProgramPlan *program, Kernel *kernel);
 void plan_work(const Plan *plan, ProgramPlan *program); /* names and work of kernels and phases */

@@ -82,7 +82,7 @@ static void touch_kernel(Life *life) {
             touch(life, map_get(&life->program->of_node_leaf, node));
         else if (map_has(&life->program->stored, node))
             touch(life, plan_buffer(life->plan, life->program, node));
-        sc_reads(node->body, touch_read, life);
+        sc_reads(plan_body(life->program, node), touch_read, life);
     }
     for (int i = 0; i < kernel->leaves.len; i++) {
         touch(life, map_get(&life->program->of_node_leaf, kernel->leaves.at[i]));

@@ -61,14 +61,14 @@ static void count_inside(const Scalar *read, void *context) {
     }
 }
 
-static PlanWork node_work(const Node *node) {
+static PlanWork node_work(const ProgramPlan *program, const Node *node) {
     Arena *arena = arena_new();
     Map seen;
     map_init(&seen, arena);
-    double ops = ops_of(&seen, node->body) + (node->reduce != RED_NONE ? 1 : 0);
+    double ops = ops_of(&seen, plan_body(program, node)) + (node->reduce != RED_NONE ? 1 : 0);
     Inside inside = {.node = node, .part = 1};
     map_init(&inside.seen, arena);
-    sc_reads(node->body, count_inside, &inside);
+    sc_reads(plan_body(program, node), count_inside, &inside);
     double flops = ops * (double)node_count(node) * (double)node_terms(node) * inside.part;
     arena_free(arena);
     return node->per_example || node->over_batch ? (PlanWork){.flops_each = flops}
@@ -106,7 +106,7 @@ static void touch_kernel(Touch *t, const Kernel *kernel) {
     for (int i = 0; i < kernel->reductions.len + kernel->maps.len; i++) {
         Node *node = i < kernel->reductions.len ? kernel->reductions.at[i]
                                                 : kernel->maps.at[i - kernel->reductions.len];
-        sc_reads(node->body, touch_read, t);
+        sc_reads(plan_body(t->program, node), touch_read, t);
         if (kernel->makes_leaves)
             touch(t, &t->written, map_get(&t->program->of_node_leaf, node));
         else if (map_has(&t->program->stored, node))
@@ -221,7 +221,7 @@ void plan_work(const Plan *plan, ProgramPlan *program) {
             Kernel *kernel = phase->kernels.at[k];
             kernel->name = kernel_name(plan->arena, kernel);
             for (int i = 0; i < kernel->reductions.len + kernel->maps.len; i++) {
-                PlanWork one = node_work(i < kernel->reductions.len
+                PlanWork one = node_work(program, i < kernel->reductions.len
                                              ? kernel->reductions.at[i]
                                              : kernel->maps.at[i - kernel->reductions.len]);
                 add(&kernel->work, &one);
