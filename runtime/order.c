@@ -133,11 +133,7 @@ bool order_ask(Run *run, const GrProgram *program, const Set *set, const uint32_
         bool stage = !strncmp(part->name, "key:", 4) || !strncmp(part->name, "value:", 6);
         if (stage && !run_stage(run, program, set, presented, part, fault)) return false;
     }
-    const GrBuffer *asked = run_result(program, result);
-    if (!asked)
-        return fault_set(fault, GR_FAILED, "program '%s' has no result '%s'", program->name,
-                         result);
-    return take_all(run, program, set, presented, asked, values, fault);
+    return take_all(run, program, set, presented, run_result(program, result), values, fault);
 }
 
 void order_prepare(const Run *run, Data *data) {

@@ -249,8 +249,6 @@ static bool predict_set(Run *run, const Set *set, const char *const *paths, int 
                          "--samples: model '%s' makes no draws in training that a prediction "
                          "could make too",
                          run->model->name);
-    if (ok && !block.program)
-        return fault_set(fault, GR_FAILED, "model '%s' predicts nothing", run->model->name);
     Spread spread = {0};
     for (int i = 0; i < block.count; i++)
         spread.width += column_numbers(&block.columns[i])->count;

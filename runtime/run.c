@@ -232,9 +232,6 @@ static void take_sums(Run *run, const GrProgram *program, int64_t from, int64_t 
 
 bool evaluate(Run *run, const Set *set, Metrics *metrics, Fault *fault) {
     const GrProgram *program = run_program(run, GR_EVAL);
-    if (!program)
-        return fault_set(fault, GR_FAILED, "model '%s' has no training, so nothing to evaluate",
-                         run->model->name);
     double *sums = io_alloc((size_t)program->nresults, sizeof *sums);
     totals_clear(run);
     bool ok = run_over(run, program, set, NULL, take_sums, sums, fault);

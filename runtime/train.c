@@ -52,7 +52,6 @@ static bool find_parts(Training *t) {
                          "model '%s' has no training: add `train %s on DATA { … }` to %s",
                          model->name, model->name, model->source_path);
     t->loss = run_result(t->step, "loss");
-    if (!t->loss) return fault_set(t->fault, GR_FAILED, "the step gives no loss");
     find_chooser(t);
     t->course = (Course){model, t->step->batch, t->train->count};
     if (model->batch_all && t->train->count > t->step->batch)

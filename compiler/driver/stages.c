@@ -67,8 +67,6 @@ static bool stage_load(Work *work) {
         return work->unit != NULL;
     }
     work->module = module_load(work->arena, work->path);
-    if (!work->module && diag_errors() == 0)
-        diag_error((Span){0}, "E0711", "cannot read '%s'", work->path);
     return work->module != NULL;
 }
 

@@ -28,10 +28,6 @@ Value *reduce_batches(Elab *e, const Expr *x, Reduce reduce, const Scalar *body,
         return value_error(e);
     }
     int dims[LIVE_DIMS + 32], n = free_dims(body, 0, dims);
-    if (n > MAX_RANK) {
-        fail(e, x->at, "E0313", "more than %d dimensions", MAX_RANK);
-        return value_error(e);
-    }
     int64_t extent[MAX_RANK];
     for (int i = 0; i < n; i++)
         extent[i] = e->extent[dims[i]];

@@ -326,11 +326,6 @@ static Value *eval_list(Elab *e, const Expr *x) {
     return value_node(e, graph_map(e->g, rank, ext, body, NULL, x->at), x->at);
 }
 
-static Value *misplaced(Elab *e, const Expr *x, const char *what) {
-    fail(e, x->at, "E0415", "%s does not stand here", what);
-    return value_error(e);
-}
-
 Value *eval(Elab *e, const Expr *x) {
     Value *special = e->claim ? claim_eval(e, x) : NULL;
     if (special) return special;
@@ -363,12 +358,12 @@ Value *eval(Elab *e, const Expr *x) {
         return eval_tuple(e, x);
     case EXPR_LIST:
         return eval_list(e, x);
-    case EXPR_PACK:
-        return misplaced(e, x, "a run of indices");
-    case EXPR_WHEN:
-        return misplaced(e, x, "`when`");
     case EXPR_ON:
-        return misplaced(e, x, "`on`");
+        fail(e, x->at, "E0415", "`on` does not stand here");
+        return value_error(e);
+    case EXPR_PACK: /* coordinates alone */
+    case EXPR_WHEN: /* in `data` alone: front says so */
+        break;
     case EXPR_ORDER:
     case EXPR_SAMPLE:
         return order_form(e, x);

@@ -36,14 +36,12 @@ static void divide(Set *from, Set *to, const uint8_t *belongs) {
     from->count = left;
 }
 
-static bool make(Making *making, int which, int depth) {
+static bool make(Making *making, int which) {
     const GrModel *model = making->model;
     const GrSet *row = &model->sets[which];
     Set *set = &making->sets[which];
     if (making->made[which]) return true;
-    if (depth > model->nsets)
-        return fault_set(making->fault, GR_FAILED, "set '%s' is taken from itself", row->name);
-    if (row->taken_from >= 0 && !make(making, row->taken_from, depth + 1)) return false;
+    if (row->taken_from >= 0 && !make(making, row->taken_from)) return false;
     making->made[which] = true;
     set->name = row->name;
     set->data =
@@ -74,7 +72,7 @@ bool sets_make(const GrModel *model, Data *sources, Set *sets, SetSplit *split, 
     Making making = {model, sources, sets, made, split, context, fault};
     bool ok = true;
     for (int i = 0; i < model->nsets && ok; i++)
-        ok = make(&making, i, 0);
+        ok = make(&making, i);
     for (int i = 0; i < model->nsets && ok; i++)
         if (!sets[i].count && sets[i].data->count)
             ok = fault_set(fault, GR_BAD_DATA,
