@@ -121,9 +121,8 @@ bool io_read_file(const char *path, unsigned char **bytes, size_t *size, Fault *
     /* A pipe has size 0; a plain file that gave less than it said was cut while we read. */
     if (S_ISREG(status.st_mode) && used < (size_t)status.st_size) {
         free(buffer);
-        return fault_set(fault, GR_BAD_DATA,
-                         "%s: only %zu of %lld bytes could be read: is it still being written?",
-                         path, used, (long long)status.st_size);
+        return fault_set(fault, GR_BAD_DATA, "%s: only %zu of %lld bytes could be read: is it %s?",
+                         path, used, (long long)status.st_size, "still being written");
     }
     buffer[used] = 0;
     *bytes = buffer;

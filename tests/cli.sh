@@ -75,6 +75,10 @@ wait $tested 2>/dev/null
 [ $? -eq 143 ] && [ -z "$(ls "$here/tmp")" ]
 verdict $? "cli: tests that are interrupted take their folder away" "$own/log"
 expect "no folder for what tests make" 1 "cannot make the folder" env TMPDIR="$here/none" "$gradus" test --filter=trains "$here/model.gr"
+expect "no folder for what runs make" 1 "cannot make the folder '$here/model.gr/" env XDG_CACHE_HOME="$here/model.gr" "$gradus" run "$here/model.gr" info
+printf '## Example: 3 on [2]\n## Example: f on nothing\ndef f(x) = x\n' >"$here/doc.gr"
+expect "an example of what is no def" 4 "this is no def [E0416]" "$gradus" test "$here/doc.gr"
+expect "an example without shapes" 4 '`f on nothing` is no application: write `def(…) on [3, 8, 8]` [E0580]' "$gradus" test "$here/doc.gr"
 expect "a new model below what is no folder" 1 "cannot make the folder" "$gradus" new "$here/model.gr/deeper"
 expect "a linker that is not there" 1 "cannot run the linker" env CC="$here/none" "$gradus" build "$here/model.gr" -o "$here/m"
 expect "the model file as output" 1 "model file itself" "$gradus" build "$here/model.gr" -o "$here/model.gr"
