@@ -6,18 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    MOST_OPERANDS = 32,
-    WORTH_TERMS = 1 << 13 /* of an example: with less, a block of sixteen takes a microsecond */
-};
+enum { WORTH_TERMS = 1 << 13 }; /* of an example: with less, a block of sixteen takes a microsecond */
 
 typedef struct Value { /* of the batch's program */
     Node *node, *made; /* made: of the program of one example */
     int lane;          /* dimension that lies innermost there and that lanes run along */
     int lead;          /* the value whose loops it is made in: both have one lane dimension */
     bool result;
-    const Scalar *read[MOST_OPERANDS];
-    int nreads;
+    VEC(const Scalar *) reads;
 } Value;
 
 typedef struct One {
@@ -36,8 +32,7 @@ static Value *value_of(const One *one, const Node *node) {
 
 static void note_read(const Scalar *read, void *context) {
     One *one = context;
-    Value *value = &one->value[one->at];
-    if (value->nreads < MOST_OPERANDS) value->read[value->nreads++] = read;
+    VEC_PUSH(one->plan->arena, one->value[one->at].reads, read);
 }
 
 /* Dimension k of the value as it is stored: the lane dimension comes last. */
@@ -90,8 +85,8 @@ static double cost(const One *one, const Value *value, int lane, const Node *of,
     const Node *node = value->node;
     double extent = (double)node->extent[lane], each = 1;
     double vectors = extent < LANES / 2 ? extent : ceil(extent / (double)LANES);
-    for (int i = 0; i < value->nreads; i++) {
-        double reading = read_cost(one, node, lane, value->read[i], of, of_lane);
+    for (int i = 0; i < value->reads.len; i++) {
+        double reading = read_cost(one, node, lane, value->reads.at[i], of, of_lane);
         each += extent < LANES / 2 ? aside : reading;
     }
     return (double)node_count(node) * (double)node_terms(node) / extent * vectors * each;
@@ -105,8 +100,8 @@ static double class_cost(const One *one, int lead, int lane) {
         if (!reader->node->rank || reader->node->kind != NODE_COMP || !reader->node->per_example)
             continue;
         if (reader->lead == lead) sum += cost(one, reader, lane, NULL, 0);
-        for (int r = 0; r < reader->nreads; r++) {
-            const Value *of = value_of(one, reader->read[r]->node);
+        for (int r = 0; r < reader->reads.len; r++) {
+            const Value *of = value_of(one, reader->reads.at[r]->node);
             if (of->lead != lead || reader->lead == lead || !of->node->per_example) continue;
             double best = HUGE_VAL;
             for (int d = 0; d < reader->node->rank; d++) {
@@ -138,10 +133,10 @@ static void choose_lane(One *one, int lead) {
 static void find_lead(One *one, int i) {
     Value *value = &one->value[i];
     value->lead = i;
-    for (int r = 0; r < value->nreads && value->node->reduce == RED_NONE; r++) {
-        const Value *of = value_of(one, value->read[r]->node);
+    for (int r = 0; r < value->reads.len && value->node->reduce == RED_NONE; r++) {
+        const Value *of = value_of(one, value->reads.at[r]->node);
         if (!of->node->per_example || of->node->kind != NODE_COMP ||
-            !plan_identity(value->read[r], value->node->rank) ||
+            !plan_identity(value->reads.at[r], value->node->rank) ||
             memcmp(of->node->extent, value->node->extent,
                    sizeof *value->node->extent * (size_t)value->node->rank))
             continue;
