@@ -91,6 +91,8 @@ expect "a training that is not there" 1 'no training is called `nobody`' "$gradu
 expect "check: the table" 0 "total" "$gradus" check "$here/model.gr"
 expect "check: the data's header" 0 "400 examples of 2 unbound columns" "$gradus" check "$here/model.gr"
 sed 's/arm = "arm"/arm = "arms"/' "$here/model.gr" >"$here/column.gr"
+grep -q '^arm .*data  *class' "$own/log" && ! grep -q target "$own/log"
+verdict $? "cli: check calls the datum as the user does" "$own/log"
 expect "check: a column that the file has not" 5 "has no column 'arms'" "$gradus" check "$here/column.gr"
 cat >"$here/border.gr" <<'EOF'
 model border(image[1, 32, 32]) -> kind: class[10] { image -> conv(8, 3, pad = 1) -> relu -> dense(10) }

@@ -111,7 +111,9 @@ static double layers_collect(Arena *arena, const Unit *unit, RowList *rows) {
             continue; /* the runtime's own */
         const char *shape = in->classes ? arena_printf(arena, "class[%" PRId64 "]", in->classes)
                                         : shape_text(arena, in);
-        VEC_PUSH(arena, *rows, (Row){{in->name, "data", shape, "", ""}});
+        const char *tail = strstr(in->name, ".target"); /* the datum of an output is data under its name */
+        const char *name = tail ? arena_copy(arena, in->name, (size_t)(tail - in->name)) : in->name;
+        VEC_PUSH(arena, *rows, (Row){{name, "data", shape, "", ""}});
     }
     for (int i = 0; i < unit->layers.len; i++) {
         const LayerRow *layer = &unit->layers.at[i];

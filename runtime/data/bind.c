@@ -93,6 +93,12 @@ static char *shape_text(const GrBuffer *buffer) {
     return whole;
 }
 
+/* How much of a buffer's name the user wrote: the datum of the output `kind` is bound as `kind`. */
+static int plain(const GrBuffer *buffer) {
+    const char *tail = strstr(buffer->name, ".target");
+    return tail ? (int)(tail - buffer->name) : (int)strlen(buffer->name);
+}
+
 static bool check_classes(const Data *data, const DataField *field, const GrBuffer *buffer,
                           Fault *fault) {
     for (int64_t i = 0; i < data->count; i++)
@@ -101,17 +107,16 @@ static bool check_classes(const Data *data, const DataField *field, const GrBuff
             if (value >= 0 && value < buffer->classes && value == floor(value)) continue;
             char text[NUMBER_TEXT];
             return fault_set(fault, GR_BAD_DATA,
-                             "%s: example %lld has class %s, but '%s' is class[%d]: whole numbers "
+                             "%s: example %lld has class %s, but '%.*s' is class[%d]: whole numbers "
                              "0 to %d",
-                             data->file, (long long)i, number_text(value, 8, text), buffer->name,
-                             buffer->classes, buffer->classes - 1);
+                             data->file, (long long)i, number_text(value, 8, text), plain(buffer),
+                             buffer->name, buffer->classes, buffer->classes - 1);
         }
     return true;
 }
 
 /* What the model's data call what a name is bound to, or NULL. */
-static const char *bound_to(const GrModel *model, const char *name) {
-    size_t size = strcspn(name, ".");
+static const char *bound_to(const GrModel *model, const char *name, size_t size) {
     for (int s = 0; s < model->nsources; s++)
         for (int i = 0; i < model->sources[s].ncolumns; i++) {
             const GrColumn *column = &model->sources[s].columns[i];
@@ -136,9 +141,9 @@ static bool no_field(const Data *data, const GrModel *model, const GrBuffer *buf
         free(columns);
         columns = more;
     }
-    const char *column = bound_to(model, buffer->name);
-    fault_set(fault, GR_BAD_DATA, "%s: holds nothing for '%s'%s%s%s of model '%s'%s", data->file,
-              buffer->name, column ? ", which its data call '" : "", column ? column : "",
+    const char *column = bound_to(model, buffer->name, (size_t)plain(buffer));
+    fault_set(fault, GR_BAD_DATA, "%s: holds nothing for '%.*s'%s%s%s of model '%s'%s", data->file,
+              plain(buffer), buffer->name, column ? ", which its data call '" : "", column ? column : "",
               column ? "'," : "", model->name, columns);
     free(columns);
     return false;
@@ -183,8 +188,8 @@ const DataField *data_bind(const Data *data, const GrModel *model, const GrBuffe
                       data->file, data->input_text, buffer->name, shape, model->name,
                       (long long)buffer->count);
         else
-            fault_set(fault, GR_BAD_DATA, "%s: '%s' takes %lld values%s; the data has %lld",
-                      data->file, buffer->name, (long long)buffer->count, shape,
+            fault_set(fault, GR_BAD_DATA, "%s: '%.*s' takes %lld values%s; the data has %lld",
+                      data->file, plain(buffer), buffer->name, (long long)buffer->count, shape,
                       (long long)field->count);
         free(shape);
         return NULL;
@@ -192,9 +197,9 @@ const DataField *data_bind(const Data *data, const GrModel *model, const GrBuffe
     if (!same_shape(field, buffer)) {
         char *shape = shape_text(buffer), *own = data_shape(field->extent, field->rank);
         fault_set(fault, GR_BAD_DATA,
-                  "%s: an example has %s, but '%s' is %s: the dimensions stand in another order; "
+                  "%s: an example has %s, but '%.*s' is %s: the dimensions stand in another order; "
                   "change it in the data (numpy: x.transpose) or in the model",
-                  data->file, own, buffer->name, shape);
+                  data->file, own, plain(buffer), buffer->name, shape);
         free(own);
         free(shape);
         return NULL;
