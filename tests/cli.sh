@@ -178,6 +178,13 @@ before=$(find "$own/cache" -type f | wc -l)
 expect "run again, from the cache" 0 "usage" "$gradus" run "$here/model.gr" --help
 [ "$before" -eq 1 ] && [ "$(find "$own/cache" -type f | wc -l)" -eq 1 ]
 verdict $? "cli: the cache holds one executable" "$own/log"
+cp "$here/spirals.csv" "$here/moved.csv"
+sed "s|\"spirals.csv\"|\"$here/moved.csv\", embed = true|" "$here/model.gr" >"$here/absolute.gr"
+expect "run with embedded data of an absolute path" 0 "usage" "$gradus" run "$here/absolute.gr" --help
+tail -n 1 "$here/spirals.csv" >>"$here/moved.csv"
+expect "run after they changed" 0 "usage" "$gradus" run "$here/absolute.gr" --help
+[ "$(find "$own/cache" -type f | wc -l)" -eq 3 ]
+verdict $? "cli: embedded data that changed are another executable" "$own/log"
 
 printf 'model  m(x[2]) -> y[1] {\n\n\n      x -> dense(1)   \n}' >"$here/untidy.gr"
 expect "fmt --check finds it" 4 "untidy.gr" "$gradus" fmt --check "$here/untidy.gr"

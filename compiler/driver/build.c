@@ -153,9 +153,12 @@ static uint64_t cache_key(const Work *work, const BackOptions *back) {
     hash = hash_bytes(hash, &work->unit->config.batch, sizeof work->unit->config.batch);
     for (int i = 0; i < work->unit->sources.len; i++) {
         const DataSource *source = &work->unit->sources.at[i];
-        for (int f = 0; f < source->files.len && source->embed; f++)
-            hash = hash_stamp(hash, arena_printf(work->arena, "%s/%s", work->unit->model_dir,
-                                                 source->files.at[f]));
+        for (int f = 0; f < source->files.len && source->embed; f++) {
+            const char *path = source->files.at[f];
+            if (path[0] != '/')
+                path = arena_printf(work->arena, "%s/%s", work->unit->model_dir, path);
+            hash = hash_stamp(hash, path);
+        }
     }
     return hash;
 }
