@@ -6,7 +6,7 @@
 #define GRADUS_ABI_H
 #include <stdint.h>
 
-enum { GR_ABI = 8, GR_LANES = 16, GR_MAX_RANK = 8 };
+enum { GR_ABI = 9, GR_LANES = 16, GR_MAX_RANK = 8 };
 
 /* A phase: work that needs no talk between its units. `from`..`to` are units; `blocks` is the number
  * of lane blocks that hold at least one live example now. mem is the one planned block of memory
@@ -31,7 +31,6 @@ typedef struct GrPhase {
     const char *name;  /* for --profile and dumps */
     int32_t kind;      /* GrPhaseKind */
     int64_t units;     /* UNITS: how many */
-    int64_t grain;     /* UNITS: a thread's range starts at a multiple of this */
     double flops;      /* BLOCKS: for one block; else for the phase with a full batch */
     double bytes;      /* the same for memory touched */
     GrWork work;
@@ -100,8 +99,6 @@ typedef struct GrLeaf {        /* what a checkpoint holds; row-major in mem */
     int32_t kind;
 } GrLeaf;
 
-typedef struct GrFill { int64_t offset, count; int32_t bytes; double value; } GrFill; /* halos, once at start */
-
 typedef struct GrColumn { const char *name, *column; } GrColumn; /* bound name, what it is in the file */
 typedef struct GrFile {
     const char *name;
@@ -151,7 +148,6 @@ typedef struct GrModel {
     int64_t persistent;            /* leaves lie in mem[0, persistent): one memcpy keeps the weights */
     const GrLeaf *leaves; int32_t nleaves;
     const GrHyper *hypers; int32_t nhypers;
-    const GrFill *fills; int32_t nfills;
     const GrProgram *programs; int32_t nprograms;
     const GrSource *sources; int32_t nsources;
     const GrSet *sets; int32_t nsets;

@@ -6,18 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void apply_fills(Run *run) {
-    for (int i = 0; i < run->model->nfills; i++) {
-        const GrFill *fill = &run->model->fills[i];
-        for (int64_t e = 0; e < fill->count; e++) {
-            if (fill->bytes == 8)
-                ((double *)(run->mem + fill->offset))[e] = fill->value;
-            else
-                ((float *)(run->mem + fill->offset))[e] = (float)fill->value;
-        }
-    }
-}
-
 bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Fault *fault) {
     const char *out = options->out && *options->out ? options->out : ".";
     const char *slash = !strcmp(out, ".") ? "" : "/";
@@ -36,7 +24,6 @@ bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Faul
                          "the model needs %.1f MB of memory, which is not there: "
                          "a smaller batch needs less",
                          (double)model->memory / 1e6);
-    apply_fills(run);
     run_settings(run);
     for (int i = 0; i < model->nhypers; i++) /* metrics: unknown before the first evaluation */
         if (strchr(model->hypers[i].name, '.') && strncmp(model->hypers[i].name, "set:", 4) != 0)

@@ -55,7 +55,7 @@ typedef struct Run {
     int ntotals, ntables;
 } Run;
 
-/* Memory, fills, seed and settings. Reads no data. */
+/* Memory, seed and settings. Reads no data. */
 bool run_open(Run *run, const GrModel *model, Options *options, Team *team, Fault *fault);
 void run_close(Run *run);
 /* Reads the sources that the wanted sets need, and divides them. wanted NULL: all sets. */

@@ -35,10 +35,7 @@ static void run_range(const Team *team, int number, const TeamWork *work, int th
                       int threads) {
     const GrPhase *phase = &work->program->phases[number];
     int64_t units = phase_units(phase, work->blocks);
-    int64_t grain = phase->kind == GR_UNITS && phase->grain > 1 ? phase->grain : 1;
-    int64_t grains = (units + grain - 1) / grain;
-    int64_t from = grains * thread / threads * grain, to = grains * (thread + 1) / threads * grain;
-    if (to > units) to = units;
+    int64_t from = units * thread / threads, to = units * (thread + 1) / threads;
     if (from >= to) return;
     if (team->profile)
         profile_range(team->profile, number, work, team->scratch[thread], thread, from, to);

@@ -117,7 +117,6 @@ static double put_phases(Emitter *e, Row *row) {
         put_text(e, &one, arena_printf(e->arena, "%s.phase%d", e->program->program->name, p));
         put_i32(e, &one, phase_kind[phase->kind]);
         put_i64(e, &one, phase->kind == KERNEL_UNITS ? SHARES : 1);
-        put_i64(e, &one, 1);
         put_f64(e, &one, work->flops + work->flops_each * examples);
         put_f64(e, &one, work->bytes + work->bytes_each * examples);
         put(&one, work_row(e, work));
@@ -384,8 +383,6 @@ LLVMValueRef emit_model(Emitter *e, const BackOptions *options, LLVMValueRef nex
     put_i64(e, &row, e->plan->persistent_size);
     int64_t learned = put_leaves(e, &row);
     put_hypers(e, &row);
-    ValueList none = {0};
-    put_array(e, &row, &none, "fills");
     put_programs(e, &row);
     put_sources(e, &row);
     put_model_inputs(e, &row);

@@ -78,9 +78,6 @@ void native_clear(Native *n) {
     memset(n->mem, 0xff, (size_t)m->memory);
     for (int i = 0; i < NATIVE_THREADS; i++)
         memset(n->scratch[i], 0xff, (size_t)m->scratch);
-    for (int i = 0; i < m->nfills; i++)
-        for (int64_t k = 0; k < m->fills[i].count; k++)
-            native_put(n, m->fills[i].offset, k, m->fills[i].bytes, m->fills[i].value);
 }
 
 const GrProgram *native_program(const Native *n, const char *name) {
@@ -146,15 +143,14 @@ static void *share_run(void *context) {
 
 static void phase_run(Native *n, const GrPhase *p, int64_t blocks, int threads) {
     int64_t units = p->kind == GR_BLOCKS ? blocks : p->kind == GR_UNITS ? p->units : 1;
-    int64_t grain = p->kind == GR_UNITS && p->grain > 1 ? p->grain : 1;
     if (units == 1 && threads) threads = 1;
-    int64_t grains = (units + grain - 1) / grain, parts = threads ? threads : grains;
+    int64_t parts = threads ? threads : units;
     pthread_t helper[NATIVE_THREADS];
     Share share[NATIVE_THREADS];
     for (int64_t i = parts - 1; i >= 0; i--) { /* thread 0 is this one */
-        int64_t from = grains * i / parts * grain, to = grains * (i + 1) / parts * grain;
+        int64_t from = units * i / parts, to = units * (i + 1) / parts;
         int thread = threads ? (int)i : 0;
-        share[thread] = (Share){n, p, blocks, from, to < units ? to : units, thread};
+        share[thread] = (Share){n, p, blocks, from, to, thread};
         if (!thread)
             share_run(&share[0]);
         else if (pthread_create(&helper[thread], NULL, share_run, &share[thread]))

@@ -20,7 +20,7 @@ bool native_open(Native *native, Arena *arena, Unit *unit, const BackOptions *ho
 void native_close(Native *native);
 /* From a unit to the one behind it, `unit->next`, which is in the same library. */
 void native_next(Native *native);
-/* All of memory NaN, so that what is read before it is written shows; constant fills in place. */
+/* All of memory NaN, so that what is read before it is written shows. */
 void native_clear(Native *native);
 const GrProgram *native_program(const Native *native, const char *name); /* NULL where absent */
 

@@ -17,7 +17,7 @@ typedef struct Mem {
     float x[BLOCKS][IN][GR_LANES], target[BLOCKS][GR_LANES], live[BLOCKS][GR_LANES];
     float position[BLOCKS][GR_LANES];
     uint32_t number[BLOCKS][GR_LANES], presented[BLOCKS][GR_LANES];
-    float gradient[BLOCKS][OUT * (IN + 1)], partial[BLOCKS], loss, stop, halo[16];
+    float gradient[BLOCKS][OUT * (IN + 1)], partial[BLOCKS], loss, stop;
     float y[BLOCKS][OUT][GR_LANES], p[BLOCKS][OUT][GR_LANES];
     float each_loss[BLOCKS][GR_LANES], error[BLOCKS][GR_LANES], split[BLOCKS][GR_LANES];
 } Mem;
@@ -173,16 +173,16 @@ static const GrBuffer predict_results[] = {EACH("kind", y, OUT, 1, 0),
 
 #define NO_KERNELS {0, 0, 0, 0}, NULL, 0
 static const GrKernel step_kernels[] = {{step_block, "all of a block", -1, 0, {0, 312500, 0, 64}}};
-static const GrPhase init_phases[] = {{init, "init", GR_UNITS, OUT, 1, 0, 0, NO_KERNELS}};
-static const GrPhase fit_phases[] = {{fit, "fit", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
-static const GrPhase split_phases[] = {{split, "split", GR_BLOCKS, 0, 1, WORK, 0, NO_KERNELS}};
-static const GrPhase step_phases[] = {{step_block, "step", GR_BLOCKS, 0, 1, WORK, 0,
+static const GrPhase init_phases[] = {{init, "init", GR_UNITS, OUT, 0, 0, NO_KERNELS}};
+static const GrPhase fit_phases[] = {{fit, "fit", GR_SERIAL, 1, 0, 0, NO_KERNELS}};
+static const GrPhase split_phases[] = {{split, "split", GR_BLOCKS, 0, WORK, 0, NO_KERNELS}};
+static const GrPhase step_phases[] = {{step_block, "step", GR_BLOCKS, 0, WORK, 0,
                                        {0, 312500, 0, 64}, step_kernels, 1},
-                                      {update, "update", GR_UNITS, OUT *(IN + 1), 4, WORK, 0,
+                                      {update, "update", GR_UNITS, OUT *(IN + 1), WORK, 0,
                                        NO_KERNELS},
-                                      {total, "total", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
-static const GrPhase eval_phases[] = {{look, "eval", GR_BLOCKS, 0, 1, WORK, 0, NO_KERNELS}};
-static const GrPhase epoch_phases[] = {{after_epoch, "epoch", GR_SERIAL, 1, 1, 0, 0, NO_KERNELS}};
+                                      {total, "total", GR_SERIAL, 1, 0, 0, NO_KERNELS}};
+static const GrPhase eval_phases[] = {{look, "eval", GR_BLOCKS, 0, WORK, 0, NO_KERNELS}};
+static const GrPhase epoch_phases[] = {{after_epoch, "epoch", GR_SERIAL, 1, 0, 0, NO_KERNELS}};
 
 #define DRAWS offsetof(Mem, number), offsetof(Mem, presented)
 #define LIST(A) A, (int32_t)(sizeof A / sizeof *A)
@@ -212,7 +212,6 @@ static const GrHyper hypers[] = {{"step", offsetof(Mem, step), 0},
                                  {"set:optimizer.lr", offsetof(Mem, lr), NAN},
                                  {"set:stop.window", offsetof(Mem, window), 1000},
                                  {"validation.error_rate", offsetof(Mem, error_rate), 0}};
-static const GrFill fills[] = {{offsetof(Mem, halo), 16, 4, -1.5}};
 static const GrColumn columns[] = {{"kind", "class"}};
 static const GrFile files[] = {{.name = "fake.csv"}};
 static const GrSource sources[] = {
@@ -236,8 +235,6 @@ const GrModel gr_model = {.abi = GR_ABI,
                           .nleaves = 5,
                           .hypers = hypers,
                           .nhypers = 9,
-                          .fills = fills,
-                          .nfills = 1,
                           .programs = programs,
                           .nprograms = 7,
                           .sources = sources,
