@@ -57,54 +57,40 @@ static uint32_t lane_example(const Batch *batch, int64_t block, int lane) {
 }
 
 /* to[element][lane] = VALUE of rows[lane][element]: 16 streams in, one out. */
-#define FILL(NAME, TO, FROM, VALUE)                                                                \
-    static void NAME(TO *restrict to, const FROM *const rows[GR_LANES], int64_t from,              \
-                     int64_t end) {                                                                \
+#define FILL_AS(TO, FROM, VALUE)                                                                   \
+    {                                                                                              \
+        TO *restrict lanes = (TO *)to;                                                             \
         for (int64_t element = from; element < end; element++)                                     \
             for (int lane = 0; lane < GR_LANES; lane++) {                                          \
                 FROM x = rows[lane][element];                                                      \
-                to[element * GR_LANES + lane] = VALUE;                                             \
+                lanes[element * GR_LANES + lane] = VALUE;                                          \
             }                                                                                      \
     }
-FILL(fill_real_float, float, double, (float)x)
-FILL(fill_real_double, double, double, x)
-FILL(fill_float_float, float, float, x)
-FILL(fill_float_double, double, float, (double)x)
-FILL(fill_pixel_float, float, unsigned char, pixel_float[x])
-FILL(fill_pixel_double, double, unsigned char, pixel_double[x])
-FILL(fill_byte_float, float, unsigned char, (float)x)
-FILL(fill_byte_double, double, unsigned char, (double)x)
-
-#define ROWS(TYPE)                                                                                 \
-    const TYPE *rows[GR_LANES];                                                                    \
-    for (int lane = 0; lane < GR_LANES; lane++)                                                    \
-    rows[lane] =                                                                                   \
-        (const TYPE *)field->first + (int64_t)lane_example(batch, block, lane) * field->stride
-
-/* Rounded once to the type of the program: nothing is lost on the way through double. */
-static double value_at(const DataField *field, int64_t at, bool wide) {
-    unsigned char byte;
-    switch (field->kind) {
-    case FIELD_REAL:
-        return ((const double *)field->first)[at];
-    case FIELD_FLOAT:
-        return (double)((const float *)field->first)[at];
-    case FIELD_PIXEL:
-        byte = ((const unsigned char *)field->first)[at];
-        return wide ? pixel_double[byte] : (double)pixel_float[byte];
-    case FIELD_BYTE:
-        break;
+#define FILL(NAME, FROM, FLOAT, DOUBLE)                                                            \
+    static void NAME(const Batch *batch, const DataField *field, const GrBuffer *buffer,           \
+                     int64_t block, int64_t from, int64_t end) {                                   \
+        char *to = batch->mem + buffer->offset + block * buffer->count * GR_LANES * buffer->bytes; \
+        const FROM *rows[GR_LANES];                                                                \
+        for (int lane = 0; lane < GR_LANES; lane++)                                                \
+            rows[lane] =                                                                           \
+                (const FROM *)field->first + lane_example(batch, block, lane) * field->stride;     \
+        if (buffer->bytes == 8)                                                                    \
+            FILL_AS(double, FROM, DOUBLE)                                                          \
+        else                                                                                       \
+            FILL_AS(float, FROM, FLOAT)                                                            \
     }
-    return ((const unsigned char *)field->first)[at];
-}
+FILL(fill_real, double, (float)x, x)
+FILL(fill_float, float, x, (double)x)
+FILL(fill_pixel, unsigned char, pixel_float[x], pixel_double[x])
+FILL(fill_byte, unsigned char, (float)x, (double)x)
 
-/* An input without lanes: of a program of one example. */
+/* An input without lanes: of a program of one example. Rounded once to the type of the program: no
+ * quotient of a byte by 255 lies so that rounding to double before makes another float of it. */
 static void fill_row(const Batch *batch, const DataField *field, const GrBuffer *buffer,
                      int64_t from, int64_t end) {
-    int64_t first = (int64_t)batch->examples[0] * field->stride;
     char *to = batch->mem + buffer->offset;
     for (int64_t element = from; element < end; element++) {
-        double value = value_at(field, first + element, buffer->bytes == 8);
+        double value = data_value(field, batch->examples[0], element);
         if (buffer->bytes == 8)
             ((double *)to)[element] = value;
         else
@@ -114,37 +100,15 @@ static void fill_row(const Batch *batch, const DataField *field, const GrBuffer 
 
 static void fill_field(const Batch *batch, const DataField *field, const GrBuffer *buffer,
                        int64_t block, int64_t from, int64_t end) {
-    if (!buffer->per_example) {
-        fill_row(batch, field, buffer, from, end);
-        return;
-    }
-    char *to = batch->mem + buffer->offset + block * buffer->count * GR_LANES * buffer->bytes;
-    bool wide = buffer->bytes == 8;
-    if (field->kind == FIELD_REAL) {
-        ROWS(double);
-        if (wide)
-            fill_real_double((double *)to, rows, from, end);
-        else
-            fill_real_float((float *)to, rows, from, end);
-        return;
-    }
-    if (field->kind == FIELD_FLOAT) {
-        ROWS(float);
-        if (wide)
-            fill_float_double((double *)to, rows, from, end);
-        else
-            fill_float_float((float *)to, rows, from, end);
-        return;
-    }
-    ROWS(unsigned char);
-    if (field->kind == FIELD_PIXEL && wide)
-        fill_pixel_double((double *)to, rows, from, end);
-    else if (field->kind == FIELD_PIXEL)
-        fill_pixel_float((float *)to, rows, from, end);
-    else if (wide)
-        fill_byte_double((double *)to, rows, from, end);
+    static void (*const fill[])(const Batch *, const DataField *, const GrBuffer *, int64_t,
+                                int64_t, int64_t) = {[FIELD_REAL] = fill_real,
+                                                     [FIELD_FLOAT] = fill_float,
+                                                     [FIELD_PIXEL] = fill_pixel,
+                                                     [FIELD_BYTE] = fill_byte};
+    if (buffer->per_example)
+        fill[field->kind](batch, field, buffer, block, from, end);
     else
-        fill_byte_float((float *)to, rows, from, end);
+        fill_row(batch, field, buffer, from, end);
 }
 
 /* `live` or the example's number, one value a lane. */
