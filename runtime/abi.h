@@ -156,7 +156,6 @@ typedef struct GrModel {
     int64_t seed_offset;           /* uint64 seed in mem, read by draws */
     int64_t batch, epochs, steps;  /* steps 0: by epochs */
     uint64_t seed;
-    int64_t fold_leaves;
     int32_t last_drop, best_max, has_stop;
     const char *best;              /* "loss" or a metric */
     int64_t parameters;            /* learned numbers */

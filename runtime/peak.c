@@ -99,15 +99,6 @@ double peak_fma(int width, int bytes) {
     return (double)(2 * CHAINS * ROUNDS * (peak_bits[width] / 8 / bytes)) / least;
 }
 
-double peak_best(int bytes) {
-    double best = 0;
-    for (int width = 0; width < PEAK_WIDTHS; width++) {
-        double one = peak_fma(width, bytes);
-        if (one > best) best = one;
-    }
-    return best;
-}
-
 /* Four words of 16 bytes at a time, which every processor loads at once. */
 typedef uint64_t Word __attribute__((vector_size(16)));
 

@@ -65,7 +65,7 @@ typedef struct Emitter {
     int residue[MAX_DIMS];  /* that run now, along axes whose places are run some apart */
     bool parted;            /* there are such */
     Map bodies;             /* parted: comp Node -> its body in terms of the places that run now */
-    LLVMValueRef alias_read, alias_store; /* metadata: what is only read is not what is written */
+    LLVMValueRef alias_read; /* metadata: what is only read is not what is written */
     unsigned kind_scope, kind_noalias;
     /* guards that the bounds of a reduction's loops already imply: coordinate m of a read */
     const Scalar *clipped[64];

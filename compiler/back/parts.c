@@ -41,8 +41,9 @@ static const int *share_out(Arena *arena, LLVMModuleRef module, int most, int *p
     VEC(Sized) functions = {0};
     int64_t all = 0, *load;
     for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
-        VEC_PUSH(arena, functions, ((Sized){functions.len, size_of(f)}));
-        all += functions.at[functions.len - 1].size;
+        Sized one = {functions.len, size_of(f)}; /* the length before it is pushed */
+        VEC_PUSH(arena, functions, one);
+        all += one.size;
     }
     *parts = (int)(1 + all / PART_SIZE < most ? 1 + all / PART_SIZE : most);
     int *owner = arena_alloc(arena, (size_t)(functions.len + 1) * sizeof *owner);

@@ -392,7 +392,6 @@ LLVMValueRef emit_model(Emitter *e, const BackOptions *options, LLVMValueRef nex
     put_i64(e, &row, config->epochs);
     put_i64(e, &row, config->steps);
     put_i64(e, &row, (int64_t)config->seed);
-    put_i64(e, &row, config->leaves);
     put_i32(e, &row, config->last_drop);
     put_i32(e, &row, config->best_max);
     put_i32(e, &row, config->has_stop);

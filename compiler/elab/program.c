@@ -68,11 +68,6 @@ void program_outputs(Elab *e, ProgramKind kind, const char *program) {
 }
 
 /* ---- The unit as a whole */
-typedef struct Gather {
-    Elab *e;
-    Map seen;
-} Gather;
-
 static void gather_leaf(Elab *e, Node *node) {
     Unit *u = e->unit;
     if (node->kind == NODE_INPUT && node->per_example && strcmp(node->name, "live")) {

@@ -17,12 +17,11 @@ const Stmt *train_key(const Elab *e, const char *key) {
 static bool number_key(Elab *e, const char *key, double lo, double *out) {
     const Stmt *s = train_key(e, key);
     if (!s) return false;
-    Value *v = value_error(e);
     Scope *outer = e->scope;
     e->scope = scope_new(e, NULL, name_of(key), name_of(key));
     e->mode = MODE_UPDATE;
     run_where(e, s);
-    v = eval_number(e, s->value);
+    const Value *v = eval_number(e, s->value);
     e->mode = MODE_EVAL;
     e->scope = outer;
     if (v->kind != VAL_NUMBER) return false;
