@@ -22,7 +22,7 @@ sh tests/setup.sh thread || exit 1
 mkdir -p "$build/counts" || exit 1
 
 # What tests compile and link themselves is counted, too; the runtime's OpenMP is clang's here.
-flags="-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation"
+flags="-fprofile-instr-generate -fprofile-update=atomic -fcoverage-mapping -mllvm -runtime-counter-relocation"
 cat >"$build/cc" <<END
 #!/bin/sh
 links="-L$tools/lib -Wl,-rpath,$tools/lib -lomp"
