@@ -39,7 +39,7 @@ static const struct OptionRow {
     {"--seed", "N", "seed of every draw and order", TRAIN | BENCH, SEED, AT(seed), AT(has_seed)},
     {"--resume", "[=FILE]", "go on from the last checkpoint", TRAIN, OPTIONAL_TEXT, AT(resume_file),
      AT(resume)},
-    {"--watch", "[=epoch]", "measure what the training's key `watch` names, at every step", TRAIN,
+    {"--watch", "[=epoch|N]", "measure what the training's key `watch` names, at every step", TRAIN,
      OPTIONAL_TEXT, AT(watch_how), AT(watch)},
     {"--data", "DIR", "folder to look for data in", ALL, TEXT, AT(data), 0},
     {"--set", "NAME=VALUE", "a hyperparameter (see info)", TRAIN | EVAL | PREDICT | BENCH, SET, 0,

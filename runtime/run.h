@@ -222,14 +222,15 @@ typedef struct Watch {
     Batch batch;
     const GrBuffer *loss, *each_loss; /* its own; see Training */
     const GrBuffer **column;
-    double *value; /* of the last watched step */
+    double *value, **tensor; /* of the last watched step; tensor NULL: it is one number */
+    int64_t only;            /* the one step that is watched; 0: all */
     bool *told;    /* flags that were warned of */
     int columns, steps; /* those of steps stand first, behind them those of evaluations */
 } Watch;
 bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault);
 void watch_close(Watch *watch);
 /* Runs the step watched, where it is to be; false: run it plainly. last: of its epoch. */
-bool watch_step(Watch *watch, const Batch *batch, bool last);
+bool watch_step(Watch *watch, const Batch *batch, int64_t step, bool last);
 void watch_flags(Watch *watch, int64_t step, Bar *bar); /* a warning where a flag first holds */
 void watch_evaluation(Watch *watch, int64_t step, Bar *bar); /* after the program of an epoch */
 /* ,"watch":{"dead_units.relu1":0.25}; of an epoch those of the evaluation, too */

@@ -19,6 +19,15 @@ int64_t tensor_bytes(const Tensor *tensor) {
     return tensor->type == TENSOR_OTHER ? 0 : tensor->count * types[tensor->type].bytes;
 }
 
+double tensor_number(const Tensor *tensor, int64_t at) {
+    double wide;
+    float narrow;
+    memcpy(&narrow, tensor->bytes + 4 * at, sizeof narrow);
+    if (tensor->type == TENSOR_F32) return (double)narrow;
+    memcpy(&wide, tensor->bytes + 8 * at, sizeof wide);
+    return wide;
+}
+
 void tensors_add(TensorFile *file, Tensor tensor) {
     size_t size = sizeof tensor * (size_t)(file->ntensors + 1);
     file->tensors = io_more(file->tensors, size);

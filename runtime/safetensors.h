@@ -28,6 +28,7 @@ typedef struct TensorFile {
 } TensorFile;
 
 int64_t tensor_bytes(const Tensor *tensor);
+double tensor_number(const Tensor *tensor, int64_t at); /* of one of F32 or F64 */
 /* Strict: every violation is a fault, and then nothing is loaded. */
 bool tensors_read(const char *path, TensorFile *file, Fault *fault);
 /* Whole or not at all; the order in the file is by element size, as given within. */

@@ -210,7 +210,7 @@ Ending training_step(Training *t) {
         !run_check(run, progress, t->fault))
         return FAILED;
     bool last = size >= left || progress->step + 1 == progress->total,
-         watched = watch_step(&t->watch, &t->batch, last);
+         watched = watch_step(&t->watch, &t->batch, progress->step + 1, last);
     if (!watched) batch_run(&t->batch, run->team);
     double loss = run_value(run, watched ? t->watch.loss : t->loss, 0, 0);
     progress->step++;

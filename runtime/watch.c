@@ -15,11 +15,41 @@ static const char *column_name(const Watch *watch, int i) {
     return watch->column[i]->name + (is_flag(watch, i) ? 5 : 6);
 }
 
+/* Numbers of a column, as nested lists: of each example, where it is per example. */
+static int64_t column_size(const GrBuffer *column, int64_t live) {
+    return column->count * (column->per_example ? live : 1);
+}
+
+static bool is_tensor(const GrBuffer *column) {
+    return column->rank > 0 || column->per_example;
+}
+
+static void put_value(FILE *file, double value, int bytes) {
+    char text[NUMBER_TEXT];
+    fputs(isfinite(value) ? number_text(value, bytes, text) : "null", file);
+}
+
+static const double *put_rows(FILE *file, const GrBuffer *column, int dim, int64_t live,
+                              const double *at) {
+    if (dim == column->rank) {
+        put_value(file, *at, column->bytes);
+        return at + 1;
+    }
+    int64_t n = dim < 0 ? live : column->extent[dim];
+    for (int64_t i = 0; i < n; i++) {
+        fputc(i ? ',' : '[', file);
+        at = put_rows(file, column, dim + 1, live, at);
+    }
+    fputc(']', file);
+    return at;
+}
+
 static bool bad_way(const char *how, Fault *fault) {
     static const char *const ways[] = {"step", "epoch"};
     const char *near = text_nearest(how, ways, 2);
     return fault_set(fault, GR_USAGE,
-                     "--watch is at every step, or =epoch at the last of each, not '%s'%s%s%s", how,
+                     "--watch is at every step, =epoch at the last of each, or =N at step N alone, "
+                     "not '%s'%s%s%s", how,
                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
@@ -28,7 +58,10 @@ bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault) {
     const char *how = options->watch_how ? options->watch_how : "step";
     *watch = (Watch){.run = run, .epochs = !strcmp(how, "epoch")};
     if (!options->watch) return true;
-    if (!watch->epochs && strcmp(how, "step")) return bad_way(how, fault);
+    char *end = NULL;
+    watch->only = strtoll(how, &end, 10);
+    if (watch->only < 1 || *end) watch->only = 0;
+    if (!watch->epochs && !watch->only && strcmp(how, "step")) return bad_way(how, fault);
     watch->program = run_program(run, GR_WATCH);
     if (!watch->program)
         return fault_set(fault, GR_USAGE,
@@ -41,12 +74,16 @@ bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault) {
     if (programs[1]) most += (size_t)programs[1]->nresults;
     watch->column = io_alloc(most, sizeof *watch->column);
     watch->value = io_alloc(most, sizeof *watch->value);
+    watch->tensor = io_alloc(most, sizeof *watch->tensor);
     watch->told = io_alloc(most, sizeof *watch->told);
     for (int p = 0; p < 2 && programs[p]; p++) {
         for (int i = 0; i < programs[p]->nresults; i++) {
             const GrBuffer *result = &programs[p]->results[i];
             if (strncmp(result->name, "watch:", 6) && strncmp(result->name, "flag:", 5)) continue;
             watch->told[watch->columns] = false;
+            if (is_tensor(result))
+                watch->tensor[watch->columns] = io_alloc(
+                    (size_t)column_size(result, programs[p]->batch), sizeof **watch->tensor);
             watch->column[watch->columns++] = result;
         }
         if (!p) watch->steps = watch->columns;
@@ -59,11 +96,14 @@ void watch_close(Watch *watch) {
     batch_free(&watch->batch);
     free(watch->column);
     free(watch->value);
+    for (int i = 0; i < watch->columns; i++)
+        free(watch->tensor[i]);
+    free(watch->tensor);
     free(watch->told);
 }
 
-bool watch_step(Watch *watch, const Batch *batch, bool last) {
-    watch->fresh = watch->program && (last || !watch->epochs);
+bool watch_step(Watch *watch, const Batch *batch, int64_t step, bool last) {
+    watch->fresh = watch->program && (watch->only ? step == watch->only : last || !watch->epochs);
     if (!watch->fresh) return false;
     watch->batch.live = batch->live;
     watch->batch.examples = batch->examples;
@@ -71,8 +111,13 @@ bool watch_step(Watch *watch, const Batch *batch, bool last) {
     watch->batch.again = batch->again;
     batch_run(&watch->batch, watch->run->team);
     /* Copied at once: an evaluation uses the same memory. */
-    for (int i = 0; i < watch->steps; i++)
-        watch->value[i] = run_value(watch->run, watch->column[i], 0, 0);
+    for (int i = 0; i < watch->steps; i++) {
+        const GrBuffer *column = watch->column[i];
+        if (!watch->tensor[i]) watch->value[i] = run_value(watch->run, column, 0, 0);
+        for (int64_t k = 0; watch->tensor[i] && k < column_size(column, batch->live); k++)
+            watch->tensor[i][k] =
+                run_value(watch->run, column, k / column->count, k % column->count);
+    }
     for (int i = watch->steps; i < watch->columns; i++) /* not known before the evaluation */
         watch->value[i] = 0;
     watch->seen = true;
@@ -101,14 +146,17 @@ void watch_log(const Watch *watch, FILE *file, bool epoch) {
     int columns = watch ? epoch ? watch->columns : watch->steps : 0;
     if (!columns || !watch->seen) return;
     fputs(",\"watch\":{", file);
-    for (int i = 0; i < columns; i++) {
-        char text[NUMBER_TEXT];
-        if (i) fputc(',', file);
+    for (int i = 0, n = 0; i < columns; i++) {
+        const GrBuffer *column = watch->column[i];
+        if (watch->tensor[i] && epoch) continue; /* its step has it */
+        if (n++) fputc(',', file);
         json_quote(file, column_name(watch, i));
-        fprintf(file, ":%s",
-                isfinite(watch->value[i])
-                    ? number_text(watch->value[i], watch->column[i]->bytes, text)
-                    : "null");
+        fputc(':', file);
+        if (watch->tensor[i])
+            put_rows(file, column, column->per_example ? -1 : 0, watch->batch.live,
+                     watch->tensor[i]);
+        else
+            put_value(file, watch->value[i], column->bytes);
     }
     fputc('}', file);
 }
@@ -119,7 +167,7 @@ void watch_tell(const Watch *watch) {
     int used = printf("  watch");
     for (int i = 0; i < watch->columns; i++) {
         char text[256];
-        if (is_flag(watch, i) && watch->value[i] == 0) continue;
+        if (watch->tensor[i] || (is_flag(watch, i) && watch->value[i] == 0)) continue;
         int size = snprintf(text, sizeof text, "  %s %.4g", column_name(watch, i), watch->value[i]);
         if (used + size > WIDTH) used = printf("\n       ") - 1;
         used += size;

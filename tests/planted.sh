@@ -59,8 +59,40 @@ chmod +x "$own/other"
 verdict $? "planted: a compiler against itself is the same" "$own/log"
 (cd "$own/testing" && $limit "$gradus" test --against="$own/other" model.gr) >"$own/log" 2>&1
 [ $? -eq 4 ] && grep -qF '# first difference: step 1 of 30, the output of squash1' "$own/log" &&
-    grep -q '^#   layer.squash1 (norm): theirs .*, now .*; difference' "$own/log"
-verdict $? "planted: another compiler's difference is found" "$own/log"
+    grep -q '^#   layer.squash1 (norm): theirs .*, now .*; difference' "$own/log" &&
+    grep -qF '#   1600 of its 1600 elements differ ([example of the batch, ...]), the first:' "$own/log" &&
+    grep -Eq '^#   layer.squash1\[0,0\]: theirs [-0-9.e]+ \(-?0x[^)]*\), now [-0-9.e]+ \(-?0x[^)]*\); difference' "$own/log"
+verdict $? "planted: another compiler's difference is found, to the element" "$own/log"
+
+# One weight alone, changed by the third step: it is named, at the step behind.
+cat >"$own/testing/one.gr" <<'END'
+data d { train = csv("../digits/digits.csv", kind = "class") }
+model net(x[64]) -> kind: class[10] { x -> dense(10) }
+def descent(w[u, k], g[u, k], lr) {
+  w'[u, k] = w[u, k] - lr * g[u, k]
+}
+train net on d {
+  loss      = cross_entropy
+  optimizer = descent(lr = 0.01) on W, sgd(0.01)
+  batch     = 20
+  steps     = 9
+}
+test "element" {
+  train 5 steps
+  expect curve "one.curve"
+}
+END
+sed 's/= w\[u, k\] - .*/= if step == 3 and u == 7 and k == 21 then w[u, k] - 0.25 else &/; s/else = /else /' "$own/testing/one.gr" >"$own/bent"
+sed "s|blocks.gr|one.gr|g; s|$own/altered|$own/bent|" "$own/other" >"$own/other2"
+chmod +x "$own/other2"
+(cd "$own/testing" && $limit "$gradus" test --against="$own/other2" one.gr) >"$own/log" 2>&1
+[ $? -eq 4 ] && grep -qF '# first difference: step 4 of 5, the values of dense1.W before the step' "$own/log" &&
+    grep -qF '#   1 of its 640 elements differ, the first:' "$own/log" &&
+    grep -Eq '^#   weights.dense1.W\[7,21\]: theirs .* \(.*\), now .* \(.*\); difference 0.2[0-9]*,' "$own/log"
+verdict $? "planted: a weight is named by its element, at the step behind the changed one" "$own/log"
+(cd "$own/testing" && $limit "$gradus" test --update one.gr && cp "$own/bent" one.gr && $limit "$gradus" test one.gr) >"$own/log" 2>&1
+[ $? -eq 4 ] && grep -q '^#   a recorded curve holds norms' "$own/log"
+verdict $? "planted: of a recorded curve it is said that it holds norms" "$own/log"
 
 # Two logs, and a log against a curve.
 fresh

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- Two curves */
 typedef struct Compare {
@@ -14,6 +16,7 @@ typedef struct Compare {
     const Curve *a, *b;
     CurveSay *say;
     void *context;
+    CurvePlace *place;
 } Compare;
 
 static void say(const Compare *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -62,11 +65,16 @@ static const char *meaning(Arena *arena, const CurveStep *step, const char *name
     return name;
 }
 
+/* A tensor, of which there are elements behind its norm. */
+static void note_place(const Compare *c, const CurveStep *step, const char *name) {
+    if (c->place && !step->epoch && strcmp(name, "loss")) *c->place = (CurvePlace){step->step, name};
+}
+
 static void say_values(const Compare *c, const CurveStep *step, const char *name, double a,
                        double b) {
     double size = fmax(fabs(a), fabs(b));
     say(c, "  %s%s: %s %.9g (%a), %s %.9g (%a); difference %.3g, relative %.2g", name,
-        step->epoch || !strcmp(name, "loss") ? "" : " (norm)", c->a->name, a, a, c->b->name, b, b,
+        step->epoch || !strcmp(name, "loss") || strchr(name, '[') ? "" : " (norm)", c->a->name, a, a, c->b->name, b, b,
         b - a, size > 0 ? fabs(b - a) / size : 0);
 }
 
@@ -121,6 +129,7 @@ static void say_tensor(const Compare *c, int from) {
         say(c, "the first tensor known to differ is at step %lld, %s:", (long long)s->step,
             meaning(c->arena, s, p->name));
         say_values(c, s, p->name, p->value, q->value);
+        note_place(c, s, p->name);
         return;
     }
 }
@@ -131,6 +140,7 @@ static void say_difference(const Compare *c, int at, const CurveStep *s, const C
     say(c, "first difference: step %lld of %lld, %s", (long long)s->step, (long long)last,
         meaning(c->arena, s, p->name));
     say_values(c, s, p->name, p->value, q->value);
+    note_place(c, s, p->name);
     const CurvePoint *loss = point_of(s, "loss"), *other = point_of(t, "loss");
     if (loss && other && p != loss && same_bits(loss->value, other->value))
         say(c, "  the loss of that step is equal");
@@ -141,8 +151,9 @@ static void say_difference(const Compare *c, int at, const CurveStep *s, const C
     say_header(c);
 }
 
-bool curve_same(Arena *arena, const Curve *a, const Curve *b, CurveSay *say_line, void *context) {
-    Compare c = {arena, a, b, say_line, context};
+bool curve_same(Arena *arena, const Curve *a, const Curve *b, CurveSay *say_line, void *context,
+                CurvePlace *place) {
+    Compare c = {arena, a, b, say_line, context, place};
     for (int i = 0; i < a->steps.len; i++) {
         const CurveStep *s = &a->steps.at[i], *t = step_of(b, s, i);
         const CurvePoint *q = NULL;
@@ -209,12 +220,98 @@ static Curve *trained(Test *test, const char *log, const char *name) {
     return curve;
 }
 
+/* ---- Elements: a run is done again, and one tensor of one step is in its log. */
+typedef struct Way {
+    const Options *options;
+    const char *variant, *more, *name; /* of the executable; a word more or NULL */
+} Way;
+
+static Curve *elements(Test *test, const CurvePlace *place, const Way *way) {
+    Work work = {.arena = test->arena, .options = way->options, .path = test->path};
+    if (!stages_run(&work, STAGE_LOAD)) return NULL;
+    Module *module = test->module;
+    curve_watch_elements(work.module, test->session.only, place->name);
+    test->module = work.module;
+    const char *name = arena_printf(test->arena, "%s elements", way->name);
+    const char *exe = session_build(
+        test, way->options, arena_printf(test->arena, "%s.%d", way->variant, (int)getpid()));
+    test->module = module;
+    const char *log = exe ? session_again(test, exe, way->more, name, place->step) : NULL;
+    if (exe) remove(exe);
+    return log ? trained(test, log, way->name) : NULL;
+}
+
+/* The same of the other compiler. */
+static Curve *their_elements(Test *test, const CurvePlace *place, const char *text) {
+    Arena *arena = test->arena;
+    const char *folder = arena_printf(arena, "%s/theirs", test->own);
+    char *words[9];
+    int n = 0;
+    words[n++] = arena_printf(arena, "%s", test->options->against);
+    words[n++] = arena_printf(arena, "test");
+    words[n++] = arena_printf(arena, "--update");
+    words[n++] = arena_printf(arena, "--curves=%s", folder);
+    words[n++] = arena_printf(arena, "--element=%lld:%s", (long long)place->step, place->name);
+    words[n++] = arena_printf(arena, "--filter=%s", test->name);
+    if (test->options->data) words[n++] = arena_printf(arena, "--data=%s", test->options->data);
+    words[n++] = arena_printf(arena, "%s", test->path);
+    words[n] = NULL;
+    Options options = *test->options;
+    options.curves = folder;
+    const Options *given = test->options;
+    test->options = &options;
+    const char *path = curve_path(test, text);
+    test->options = given;
+    mkdir(folder, 0777);
+    return session_run(test, words) ? NULL : trained(test, path, "theirs");
+}
+
+/* `from` a and b: which elements differ, the first of them in both runs' terms. */
+static void say_elements(Test *test, const CurvePlace *place, const Curve *a, const Curve *b) {
+    Compare c = {test->arena, a, b, say_test, test, NULL};
+    const CurveStep like = {.step = place->step}, *s = a ? step_of(a, &like, 0) : NULL,
+                    *t = b ? step_of(b, &like, 0) : NULL;
+    size_t length = strlen(place->name);
+    int all = 0, different = 0, first = -1;
+    bool shape = s && t && s->points.len == t->points.len;
+    for (int i = 0; shape && i < s->points.len; i++) {
+        const CurvePoint *p = &s->points.at[i], *q = &t->points.at[i];
+        if (strncmp(p->name, place->name, length) || p->name[length] != '[') continue;
+        shape = !strcmp(p->name, q->name);
+        all++;
+        if (same_bits(p->value, q->value)) continue;
+        if (!different++) first = i;
+    }
+    if (!shape || !all) {
+        test_say(test, "  its elements cannot be had from both runs");
+    } else if (!different) {
+        test_say(test, "  its %d elements are equal: the norm was summed in another way", all);
+    } else {
+        test_say(test, "  %d of its %d elements differ%s, the first:", different, all,
+                 strncmp(place->name, "layer.", 6) ? "" : " ([example of the batch, ...])");
+        say_values(&c, s, s->points.at[first].name, s->points.at[first].value,
+                   t->points.at[first].value);
+    }
+}
+
+/* STEP:NAME of --element, by the compiler that is asked. */
+static Curve *asked_elements(Test *test) {
+    char *name = NULL;
+    CurvePlace place = {.step = strtoll(test->options->element, &name, 10)};
+    place.name = *name ? name + 1 : name;
+    if (place.step >= 1 && *name == ':' && strchr(place.name, '.'))
+        return elements(test, &place, &(Way){test->options, "", NULL, "now"});
+    test_say(test, "--element wants STEP:NAME, `7:layer.relu1`");
+    return NULL;
+}
+
 bool curve_expect(Test *test, const Stmt *stmt) {
     const char *path = curve_path(test, stmt->text), *fault;
     Curve *now = trained(test, test->session.log, "now");
+    if (now && test->options->element) now = asked_elements(test);
     if (!now) return false;
     if (test->options->update) {
-        bool written = curve_write(test->arena, now, path);
+        bool written = curve_write(test->arena, now, path, test->options->curves);
         if (written) test_say(test, "%s: recorded", path);
         return written;
     }
@@ -227,11 +324,30 @@ bool curve_expect(Test *test, const Stmt *stmt) {
         return false;
     }
     recorded->name = test->options->against ? "theirs" : "recorded";
-    return curve_same(test->arena, recorded, now, say_test, test);
+    CurvePlace place = {.name = NULL};
+    if (curve_same(test->arena, recorded, now, say_test, test, &place)) return true;
+    if (place.name && test->options->against)
+        say_elements(test, &place, their_elements(test, &place, stmt->text),
+                     elements(test, &place, &(Way){test->options, "", NULL, "now"}));
+    else if (place.name)
+        test_say(test, "  a recorded curve holds norms; `gradus test --against=GRADUS`, with the "
+                       "compiler that recorded it, names the element");
+    return false;
 }
 
 /* ---- expect equal over */
-static bool weights_same(Test *test, const char *a, const char *b) {
+static void say_element(Test *test, const Tensor *s, const Tensor *t, int64_t at,
+                        const char *name) {
+    const char *index = "";
+    double a = tensor_number(s, at), b = tensor_number(t, at);
+    for (int d = s->rank - 1; d >= 0; at /= s->extent[d], d--)
+        index = arena_printf(test->arena, "%lld%s%s", (long long)(at % s->extent[d]),
+                             *index ? "," : "", index);
+    test_say(test, "after the training %s[%s] differs: as it is %.9g (%a), %s %.9g (%a)", s->name,
+             index, a, a, name, b, b);
+}
+
+static bool weights_same(Test *test, const char *a, const char *b, const char *name) {
     TensorFile x, y;
     Fault fault;
     if (!tensors_read(a, &x, &fault) || !tensors_read(b, &y, &fault)) {
@@ -245,8 +361,7 @@ static bool weights_same(Test *test, const char *a, const char *b) {
         same = !strcmp(s->name, t->name) && bytes == tensor_bytes(t);
         for (int64_t k = 0; same && k < bytes; k++)
             if (s->bytes[k] != t->bytes[k]) {
-                test_say(test, "after the training %s differs, at element %lld", s->name,
-                         (long long)(k / (bytes / s->count)));
+                say_element(test, s, t, k / (bytes / s->count), name);
                 same = false;
             }
     }
@@ -255,34 +370,39 @@ static bool weights_same(Test *test, const char *a, const char *b) {
     return same;
 }
 
-static bool same_as(Test *test, const Curve *usual, const char *exe, const char *more,
-                    const char *name) {
-    const char *log = exe ? session_again(test, exe, more, name) : NULL;
+static bool same_as(Test *test, const Curve *usual, Way way) {
+    const char *exe = session_build(test, way.options, way.variant), *name = way.name;
+    const char *log = exe ? session_again(test, exe, way.more, name, 0) : NULL;
     Curve *other = log ? trained(test, log, name) : NULL;
     const char *out = arena_printf(test->arena, "%s/%s", test->own, name);
-    bool same =
-        other && curve_same(test->arena, usual, other, say_test, test) &&
-        weights_same(test, session_weights(test, test->session.out), session_weights(test, out));
+    CurvePlace place = {.name = NULL};
+    bool same = other && curve_same(test->arena, usual, other, say_test, test, &place) &&
+                weights_same(test, session_weights(test, test->session.out),
+                             session_weights(test, out), name);
+    if (place.name)
+        say_elements(test, &place,
+                     elements(test, &place, &(Way){test->options, "", NULL, usual->name}),
+                     elements(test, &place, &way));
     if (!same) test_say(test, "not the same with %s", name);
     return same;
 }
 
-static const char *same_build(Test *test, const char *level, const char *cpu, const char *fuse,
-                              const char *variant) {
+static bool same_build(Test *test, const Curve *usual, const char *level, const char *cpu,
+                       const char *fuse, const char *name) {
     Options *options = NEW(test->arena, Options);
     *options = *test->options;
     if (level) options->level = level;
     if (cpu) options->cpu = cpu;
     if (fuse) options->fuse = fuse;
-    return session_build(test, options, variant);
+    return same_as(test, usual, (Way){options, name, NULL, name});
 }
 
 static bool over_threads(Test *test, const Curve *usual) {
     bool same = true;
-    const char *exe = session_build(test, test->options, "");
     for (int i = 1; i <= 4; i++) {
         const char *name = arena_printf(test->arena, "%d thread%s", i, i > 1 ? "s" : "");
-        same &= same_as(test, usual, exe, arena_printf(test->arena, "--threads=%d", i), name);
+        const char *more = arena_printf(test->arena, "--threads=%d", i);
+        same &= same_as(test, usual, (Way){test->options, "", more, name});
     }
     return same;
 }
@@ -292,7 +412,7 @@ static bool over_levels(Test *test, const Curve *usual) {
     bool same = true;
     for (int i = 0; i < LENGTH(levels); i++) {
         const char *name = arena_printf(test->arena, "-O%s", levels[i]);
-        same &= same_as(test, usual, same_build(test, levels[i], NULL, NULL, name), NULL, name);
+        same &= same_build(test, usual, levels[i], NULL, NULL, name);
     }
     return same;
 }
@@ -311,14 +431,13 @@ static bool over_cpus(Test *test, const Curve *usual) {
     static const char *const cpus[] = {"x86-64-v3", "x86-64-v4"};
     for (int i = 0; i < cpu_levels(); i++) {
         const char *name = arena_printf(test->arena, "--cpu=%s", cpus[i]);
-        same &= same_as(test, usual, same_build(test, NULL, cpus[i], NULL, name), NULL, name);
+        same &= same_build(test, usual, NULL, cpus[i], NULL, name);
     }
     return same;
 }
 
 static bool over_fusion(Test *test, const Curve *usual) {
-    return same_as(test, usual, same_build(test, NULL, NULL, "off", "--fuse=off"), NULL,
-                   "--fuse=off");
+    return same_build(test, usual, NULL, NULL, "off", "--fuse=off");
 }
 
 static const struct {
@@ -369,7 +488,11 @@ int verb_diff(Arena *arena, const Options *options) {
             "`gradus diff` compares two recorded curves, or logs of `model train --log=FILE`");
         return EXIT_DATA;
     }
-    if (!curve_same(arena, runs[0], runs[1], say_plain, NULL)) return EXIT_MISMATCH;
+    CurvePlace place = {.name = NULL};
+    if (!curve_same(arena, runs[0], runs[1], say_plain, NULL, &place)) {
+        if (place.name) puts("  (recorded runs hold norms, no elements)");
+        return EXIT_MISMATCH;
+    }
     printf("the same in %d records, up to step %lld\n", runs[0]->steps.len,
            (long long)runs[0]->steps.at[runs[0]->steps.len - 1].step);
     return EXIT_OK;

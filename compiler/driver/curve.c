@@ -50,6 +50,12 @@ static const char watch_text[] =
     "def gradient(w[d...], g[d...]) = sqrt(sum[d...] g[d...]^2)\n"
     "train m {\n  watch = weights, layer, gradient\n}\n";
 
+/* What is asked for where two runs are done again: one tensor as a whole. */
+static const char element_text[] = "def weights(w[d...], g[d...]) = if step > 0 then w else g\n"
+                                   "def layer(y[d...]) = y\n"
+                                   "def gradient(w[d...], g[d...]) = g\n"
+                                   "train m {\n  watch = %.*s on %s\n}\n";
+
 static void add_watch(Arena *arena, Decl *train, const Stmt *key) {
     for (int i = 0; i < train->body.len; i++) {
         Stmt *own = train->body.at[i];
@@ -69,18 +75,48 @@ static void add_watch(Arena *arena, Decl *train, const Stmt *key) {
     VEC_PUSH(arena, train->body, (Stmt *)(uintptr_t)key);
 }
 
-void curve_watch(Module *module) {
+static void own_name(Expr *def) {
+    def->name = name_printf("%s%s", curve_prefix, def->name);
+}
+
+/* Names that no file can have. */
+static const Stmt *parse_watch(Module *module, const char *text) {
     VEC(Decl *) decls = {0};
-    uint32_t file = source_add("curve", watch_text, strlen(watch_text), true);
+    uint32_t file = source_add("curve", text, strlen(text), true);
     parse_text(module->arena, file, &decls);
     const Stmt *key = decls.at[decls.len - 1]->body.at[0];
-    for (int i = 0; i + 1 < decls.len; i++) { /* names that no file can have */
+    for (int i = 0; i + 1 < decls.len; i++) {
         decls.at[i]->name = name_printf("%s%s", curve_prefix, curve_defs[i]);
-        key->value->args.at[i].value->name = decls.at[i]->name;
         map_put(&module->defs, decls.at[i]->name, decls.at[i]);
     }
+    if (key->value->kind == EXPR_ON) own_name(key->value->a);
+    for (int i = 0; i < key->value->args.len; i++)
+        own_name(key->value->args.at[i].value);
+    return key;
+}
+
+void curve_watch(Module *module) {
+    const Stmt *key = parse_watch(module, watch_text);
     for (int i = 0; i < module->trains.len; i++)
         add_watch(module->arena, module->trains.at[i], key);
+}
+
+void curve_watch_elements(Module *module, const char *training, const char *name) {
+    int kind = (int)strcspn(name, ".");
+    const char *text = arena_printf(module->arena, element_text, kind, name, name + kind + 1);
+    const Stmt *key = parse_watch(module, text);
+    for (int i = 0; i < module->trains.len; i++) {
+        Decl *train = module->trains.at[i];
+        if (training && train->name != name_of(training)) continue;
+        Stmt *own = NULL;
+        for (int k = 0; k < train->body.len; k++)
+            if (train->body.at[k]->targets.at[0].name == key->targets.at[0].name)
+                own = train->body.at[k];
+        if (own)
+            own->value = key->value;
+        else
+            VEC_PUSH(module->arena, train->body, (Stmt *)(uintptr_t)key);
+    }
 }
 
 /* As the run had it: a float's shortest text is another double. */
@@ -101,6 +137,17 @@ static int64_t whole_of(const Json *record, const char *name) {
     return json && json_whole(json, &value) ? value : 0;
 }
 
+/* A tensor has a point for each element: "layer.relu1[2,7]". */
+static void add_values(Arena *arena, const Curve *curve, CurveStep *step, const char *name,
+                       const Json *json) {
+    int length = (int)strlen(name), more = name[length - 1] == ']';
+    if (json->kind != JSON_ARRAY) add_point(arena, step, name, number_of(curve, json));
+    for (int i = 0; json->kind == JSON_ARRAY && i < json->count; i++)
+        add_values(arena, curve, step,
+                   arena_printf(arena, more ? "%.*s,%d]" : "%.*s[%d]", length - more, name, i),
+                   &json->items[i]);
+}
+
 static void take_step(Arena *arena, Curve *curve, const Json *record) {
     CurveStep *step = add_step(arena, curve, whole_of(record, "step"), false);
     const Json *loss = json_member(record, "loss"), *watch = json_member(record, "watch");
@@ -108,8 +155,7 @@ static void take_step(Arena *arena, Curve *curve, const Json *record) {
     for (int i = 0; watch && i < watch->count; i++) {
         const char *name = watch->names[i];
         if (!strncmp(name, curve_prefix, strlen(curve_prefix))) name += strlen(curve_prefix);
-        add_point(arena, step, arena_copy(arena, name, strlen(name)),
-                  number_of(curve, &watch->items[i]));
+        add_values(arena, curve, step, arena_copy(arena, name, strlen(name)), &watch->items[i]);
     }
 }
 
@@ -214,7 +260,7 @@ static void put_value(FILE *file, const Curve *curve, const CurvePoint *p, bool 
                                : "inf");
 }
 
-bool curve_write(Arena *arena, const Curve *curve, const char *path) {
+bool curve_write(Arena *arena, const Curve *curve, const char *path, bool all) {
     FILE *file = output_open(arena, path);
     int64_t epoch = 0;
     if (!file) return false;
@@ -224,7 +270,7 @@ bool curve_write(Arena *arena, const Curve *curve, const char *path) {
     int64_t numbers = 0, every; /* norms of so many steps that the file stays small */
     for (int i = 0; i < curve->steps.len; i++)
         numbers += curve->steps.at[i].points.len;
-    every = 1 + numbers / NUMBERS;
+    every = all ? 1 : 1 + numbers / NUMBERS;
     for (int i = 0; i < curve->steps.len; i++) {
         const CurveStep *s = &curve->steps.at[i];
         bool norms = s->epoch || s->step <= 10 || s->step % every == 0;

@@ -30,7 +30,7 @@ typedef struct Options {
     const char *output, *emit, *cpu, *target, *level, *float_bits, *only,
         *data, *fuse; /* NULL: not given */
     const char *diagnostics, *dump, *stop, *stage;
-    const char *filter, *jobs, *junit, *against, *curves; /* of test */
+    const char *filter, *jobs, *junit, *against, *curves, *element; /* of test */
     bool time, check, help, table, update, plan;
     double peak, bandwidth; /* 0: not given */
     const char **files; /* what is no option, in order */

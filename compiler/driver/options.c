@@ -49,6 +49,8 @@ static const Option option_table[] = {
      "where curves are, instead of beside the file"},
     {0, "against", KIND_TEXT, "GRADUS", FIELD(against), FOR_TEST,
      "compare with the curves of another compiler"},
+    {0, "element", KIND_TEXT, "STEP:NAME", FIELD(element), FOR_TEST,
+     "with --update: record each element of a tensor of that step (--against asks so)"},
     {0, "check", KIND_FLAG, NULL, FIELD(check), FOR_FMT,
      "change nothing; exit code 4 where a file would change"},
     {0, "table", KIND_FLAG, NULL, FIELD(table), FOR_DOC,

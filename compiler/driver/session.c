@@ -183,7 +183,8 @@ bool session_train(Test *test, const Stmt *stmt) {
     return session_run(test, words) == 0 && find_end(test, s->log);
 }
 
-const char *session_again(Test *test, const char *exe, const char *more, const char *name) {
+const char *session_again(Test *test, const char *exe, const char *more, const char *name,
+                          int64_t step) {
     const char *out = arena_printf(test->arena, "%s/%s", test->own, name);
     const char *log = arena_printf(test->arena, "%s/log.jsonl", out);
     if (mkdir(out, 0777) && errno != EEXIST) return NULL;
@@ -196,6 +197,7 @@ const char *session_again(Test *test, const char *exe, const char *more, const c
                                                        : old[n];
         words[0] = word(test, exe, "");
         if (more) words[n++] = word(test, more, "");
+        if (step) words[n++] = arena_printf(test->arena, "--watch=%lld", (long long)step);
         if (session_run(test, words)) return NULL;
     }
     return log;
@@ -274,16 +276,9 @@ static bool know_weights(Test *test) {
     for (int i = 0; i < file.ntensors; i++) {
         const Tensor *t = &file.tensors[i];
         double *values = NEW_ARRAY(test->arena, double, t->count);
-        for (int64_t k = 0; k < t->count; k++) {
-            float narrow;
-            if (t->type == TENSOR_F64) {
-                memcpy(&values[k], t->bytes + 8 * k, 8);
-            } else {
-                memcpy(&narrow, t->bytes + 4 * k, 4);
-                values[k] = (double)narrow;
-            }
-        }
         bool numbers = t->type == TENSOR_F32 || t->type == TENSOR_F64;
+        for (int64_t k = 0; numbers && k < t->count; k++)
+            values[k] = tensor_number(t, k);
         if (numbers) know(test, name_of(t->name), t->rank, t->extent, values);
     }
     tensors_free(&file);

@@ -109,7 +109,8 @@ static void block(Test *test) {
     if (test->watched) curve_watch(test->module);
     for (int i = 0; i < test->decl->body.len; i++) {
         const Stmt *stmt = test->decl->body.at[i];
-        if (!test->options->against || stmt->kind == STMT_RUN || is_curve(stmt))
+        if (!(test->options->against || test->options->element) || stmt->kind == STMT_RUN ||
+            is_curve(stmt))
             statement(test, stmt);
     }
 }

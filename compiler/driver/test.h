@@ -49,9 +49,10 @@ bool session_train(Test *test, const Stmt *stmt);
 bool session_know(Test *test);
 /* An executable of the file, compiled with these options; NULL where that fails (said). */
 const char *session_build(Test *test, const Options *options, const char *variant);
-/* The same trainings in another folder, with an executable and a word more (or NULL); the log's path,
- * NULL where they fail (said). */
-const char *session_again(Test *test, const char *exe, const char *more, const char *name);
+/* The same trainings in another folder, with an executable and a word more (or NULL), watched at one
+ * step alone (or at each, 0); the log's path, NULL where they fail (said). */
+const char *session_again(Test *test, const char *exe, const char *more, const char *name,
+                          int64_t step);
 int session_run(Test *test, char *const *words); /* exit code; what it complained of is said */
 /* The names of weights files, and each tensor of one, end here. */
 const char *session_weights(const Test *test, const char *out);
@@ -75,15 +76,22 @@ typedef struct Curve {
 } Curve;
 /* A recorded curve or a log of JSON Lines; NULL with the reason in *fault. */
 Curve *curve_read(Arena *arena, const char *path, const char **fault);
-bool curve_write(Arena *arena, const Curve *curve, const char *path);
+bool curve_write(Arena *arena, const Curve *curve, const char *path, bool all); /* all: norms */
 /* Says where the two differ first, by `say`; true where they do not. Losses of all steps must be there
  * in both; of other numbers those that both have. */
 typedef void CurveSay(void *context, const char *line);
-bool curve_same(Arena *arena, const Curve *a, const Curve *b, CurveSay *say, void *context);
+typedef struct CurvePlace { /* the first tensor that differs; name NULL: none is known */
+    int64_t step;
+    const char *name;
+} CurvePlace;
+bool curve_same(Arena *arena, const Curve *a, const Curve *b, CurveSay *say, void *context,
+                CurvePlace *place);
 /* `expect curve "file"`, `expect equal over …`, what executables measure for them. */
 bool curve_expect(Test *test, const Stmt *stmt);
 bool equal_expect(Test *test, const Stmt *stmt);
 void curve_watch(Module *module);
+/* All elements of one tensor in place of what a training watches. */
+void curve_watch_elements(Module *module, const char *training, const char *name);
 
 /* ---- report.c: the points of all tests, as TAP and JUnit */
 typedef struct Report Report;

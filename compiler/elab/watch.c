@@ -56,15 +56,25 @@ static void watch_result(Watcher *w, const Watched *item, Name path, Value *v) {
     Elab *e = w->e;
     if (v->kind == VAL_ERROR || v->kind == VAL_NONE) return; /* none: not of this layer */
     v = weights_value(e, v);
-    if (v->kind != VAL_NUMBER || v->s->dims || v->s->per_example) {
-        if (fail(e, item->at->at, "E0579", "what is watched is one number, `%s` gives %s%s",
-                 item->name, value_text(e, v),
-                 v->kind == VAL_NUMBER && v->s->per_example ? " for each example" : ""))
-            fail_help(e, "reduce it, `mean[batch, d...] …`");
+    bool number = v->kind == VAL_NUMBER && !v->s->dims, one = number && !v->s->per_example;
+    if ((!number && v->kind != VAL_TENSOR) || (v->truth && !one) || (w->evaluation && !one)) {
+        fail(e, item->at->at, "E0579", "what is watched is %s, `%s` gives %s%s",
+             w->evaluation ? "one number" : "a number, a tensor or one condition", item->name,
+             value_text(e, v), number && !one ? " for each example" : "");
         return;
     }
-    const Scalar *s = v->s;
-    if (v->truth) s = sc_op(e->g, OP_SELECT, s, sc_const(e->g, 1), sc_const(e->g, 0));
+    Node *node = v->truth ? graph_map(e->g, 0, NULL,
+                                      sc_op(e->g, OP_SELECT, v->s, sc_const(e->g, 1),
+                                            sc_const(e->g, 0)),
+                                      NULL, item->at->at)
+                          : value_whole(e, v, NULL, item->at->at);
+    if (!node) return;
+    if (node->kind == NODE_PARAM || node->kind == NODE_STATE) { /* the step writes over it */
+        if (fail(e, item->at->at, "E0579", "`%s` gives `%s` as it is in memory", item->name,
+                 node->name))
+            fail_help(e, "the value before the step: `if step > 0 then w else g`");
+        return;
+    }
     Name name = name_printf("%s:%s%s%s", v->truth ? "flag" : "watch", item->name, path ? "." : "",
                             path ? path : "");
     for (int i = 0; i < w->results.len; i++)
@@ -72,10 +82,8 @@ static void watch_result(Watcher *w, const Watched *item, Name path, Value *v) {
             fail(e, item->at->at, "E0533", "`%s` is watched twice", strchr(name, ':') + 1);
             return;
         }
-    Result r = {.kind = RESULT_VALUE,
-                .name = name,
-                .node = graph_map(e->g, 0, NULL, s, NULL, item->at->at)};
-    VEC_PUSH(e->arena, w->results, r);
+    VEC_PUSH(e->arena, w->results,
+             ((Result){.kind = RESULT_VALUE, .name = name, .node = node}));
 }
 
 static Value *watch_apply(Elab *e, const Watched *item, Value **args, int n, Name path) {
