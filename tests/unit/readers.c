@@ -359,3 +359,13 @@ Test(readers, survive_cuts) {
         free(bytes);
     }
 }
+
+/* A batch and a single example round a pixel on two ways. */
+Test(readers, every_pixel_is_the_same_number_alone) {
+    unsigned char bytes[256];
+    const DataField field = {.kind = FIELD_PIXEL, .count = 1, .stride = 1, .first = bytes};
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (unsigned char)i;
+        cr_assert_eq((float)data_value(&field, i, 0), (float)i / 255.0f);
+    }
+}

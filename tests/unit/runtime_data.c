@@ -470,16 +470,6 @@ Test(runtime_batch, fills_lanes) {
     data_close(&data);
 }
 
-/* A batch and a single example round a pixel on two ways. */
-Test(runtime_batch, every_pixel_is_the_same_number_alone) {
-    unsigned char bytes[256];
-    const DataField field = {.kind = FIELD_PIXEL, .count = 1, .stride = 1, .first = bytes};
-    for (int i = 0; i < 256; i++) {
-        bytes[i] = (unsigned char)i;
-        cr_assert_eq((float)data_value(&field, i, 0), (float)i / 255.0f);
-    }
-}
-
 Test(runtime_batch, rounds_once_in_the_type_of_the_program) {
     static const GrBuffer wide[] = {
         {.name = "x", .count = 2, .rank = 1, .extent = {2}, .bytes = 8, .per_example = 1}};

@@ -321,40 +321,6 @@ Test(runtime_files, full_disk_leaves_the_old_file) {
     cr_assert(!io_exists(other));
 }
 
-Test(runtime_files, a_device_is_written_straight) {
-    Fault fault;
-    Writer writer;
-    struct stat there;
-    cr_assert(writer_open(&writer, "/dev/null", &fault) && writer_commit(&writer, &fault));
-    cr_assert(!stat("/dev/null", &there) && S_ISCHR(there.st_mode));
-    cr_assert(writer_open(&writer, "/dev/full", &fault) && fputs("gone", writer.file) >= 0);
-    cr_assert(!writer_commit(&writer, &fault) && strstr(fault.text, "disk is full"), "%s", fault.text);
-}
-
-Test(runtime_files, the_name_of_an_open_file_is_no_file) {
-    Fault fault;
-    Writer writer;
-    enter();
-    FILE *file = fopen("a", "w+");
-    char *name = io_format("/proc/self/fd/%d", fileno(file));
-    cr_assert(writer_open(&writer, name, &fault) && !writer.temporary);
-    fputs("one", writer.file);
-    cr_assert(writer_commit(&writer, &fault), "%s", fault.text);
-    cr_assert_str_eq(slurp("a"), "one");
-    fclose(file);
-}
-
-Test(runtime_files, a_new_file_has_the_mode_of_the_old) {
-    Fault fault;
-    Writer writer;
-    struct stat there;
-    enter();
-    put_file("a", "old", 3);
-    chmod("a", 0600);
-    cr_assert(writer_open(&writer, "a", &fault) && writer_commit(&writer, &fault));
-    cr_assert(!stat("a", &there) && (there.st_mode & 0777) == 0600 && there.st_size == 0);
-}
-
 Test(runtime_files, say_what_to_do) {
     Fault fault;
     Writer writer;
