@@ -7,7 +7,8 @@
 
 typedef struct Layout { /* what the lines before this one have left */
     int braces, brackets;
-    int statement; /* column where the statement in hand was written */
+    int statement; /* column where the statement in hand was written, */
+    int depth;     /* and how deep its line stands */
     bool open;     /* the last line of code asks for more */
 } Layout;
 
@@ -72,9 +73,9 @@ static void line_write(FILE *out, Layout *layout, const char *line, size_t lengt
     bool closing = line[0] == '}';
     int depth = layout->braces - (closing && layout->braces > 0);
     bool more = !closing && (layout->brackets > 0 || layout->open || continues(line, length));
-    int extra = more && written_at > layout->statement ? written_at - layout->statement : 0;
-    fprintf(out, "%*s%.*s\n", 2 * depth + extra, "", (int)length, line);
-    if (!more && line[0] != '#') layout->statement = written_at;
+    int extra = more ? written_at - layout->statement - 2 * (depth - layout->depth) : 0;
+    fprintf(out, "%*s%.*s\n", 2 * depth + (extra > 0 ? extra : 0), "", (int)length, line);
+    if (!more && line[0] != '#') layout->statement = written_at, layout->depth = depth;
     size_t code = follow(layout, line, length);
     if (code > 0) layout->open = asks_for_more(line, code);
 }
