@@ -114,7 +114,6 @@ Test(watch, faults) {
         " watch = 1",
         " watch = dead_units on rellu1",             /* no such layer */
         " watch = gradient_norm on V",               /* no such parameter */
-        " watch = relu on h",                        /* no single number */
         " watch = dead_units on h, dead_units on h", /* twice */
         " watch = gradient_norm(1, 2, 3)",
     };
