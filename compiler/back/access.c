@@ -359,7 +359,6 @@ LLVMValueRef emit_read(Emitter *e, const Scalar *read, const Pos *pos) {
     return LLVMBuildSelect(e->builder, place.inside, value, outside, "");
 }
 
-/* By nothing but a vector, so that other lines are not fetched: sixteen elements side by side. */
 bool emit_prefetch(Emitter *e, const Scalar *read, const Pos *pos) {
     const Buffer *buffer = plan_buffer(e->plan, e->program, read->node);
     bool each = e->mode == CARRY_BATCH;

@@ -13,6 +13,7 @@ typedef struct Ahead {
     Emitter *e;
     const Tile *tile;
     int inner, by; /* of a walk: the dimension that runs, and steps ahead of the one before it */
+    double bytes;  /* that it touches */
 } Ahead;
 
 static void read_of_map(const Scalar *read, void *context) {
@@ -85,18 +86,18 @@ static void read_of_walk(const Scalar *read, void *context) {
 static void add_footprint(const Scalar *read, void *context) {
     Ahead *ahead = context;
     const Emitter *e = ahead->e;
-    ahead->by += (int)(plan_footprint(e->plan, e->program, e->kernel, read, 0) / 1024);
+    ahead->bytes += plan_footprint(e->plan, e->program, e->kernel, read, 0);
 }
 
 void ahead_of_walk(Emitter *e, const Tile *tile) {
     const Kernel *kernel = e->kernel;
     int inner = kernel->rank + kernel->nred - 1;
     int64_t known;
-    if (!kernel->makes_leaves || kernel->nred < 2 || emit_known(e->dim[inner], &known)) return;
+    if (kernel->nred < 2 || emit_known(e->dim[inner], &known)) return;
     Ahead ahead = {.e = e, .tile = tile, .inner = inner};
     for (int r = 0; r < kernel->reductions.len; r++)
         sc_reads(emit_body_of(e, kernel->reductions.at[r]), add_footprint, &ahead);
-    if (ahead.by <= e->plan->target.l1_bytes / 1024) return;
+    if (ahead.bytes <= (double)e->plan->target.l1_bytes) return;
     ahead.by = (int)(ROW_BYTES / (kernel->extent[inner] * LANES * e->plan->target.float_bytes));
     if (ahead.by < 1) ahead.by = 1;
     for (int r = 0; r < kernel->reductions.len; r++)

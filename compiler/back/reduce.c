@@ -125,6 +125,7 @@ static void emit_body(Emitter *e, const Reducing *reducing) {
             accumulate(e, kernel->reductions.at[r], &pos, reducing->sums[r * tile->n + p],
                        reducing->where ? reducing->where[r * tile->n + p] : NULL, lanes);
         }
+    if (!kernel->makes_leaves) return;
     Tile here = {.n = tile->n};
     for (int p = 0; p < tile->n; p++)
         here.pos[p] = reduced_pos(e, reducing, p);

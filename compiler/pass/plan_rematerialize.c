@@ -11,6 +11,7 @@ typedef struct Reader {
     Node *node;     /* whose body reads it */
     bool as_a_map;  /* element by element, in a map */
 } Reader;
+
 typedef struct Readers {
     VEC(Reader) at;
     bool whole; /* somebody takes all of it */
@@ -58,20 +59,14 @@ static void note_kernel(Remat *r, Kernel *kernel) {
         r->is_map = i >= kernel->reductions.len;
         r->node = r->is_map ? kernel->maps.at[i - kernel->reductions.len] : kernel->reductions.at[i];
         sc_reads(r->node->body, note_read, r);
+        const Node *leaf = map_get(&r->program->in_place, r->node);
+        if (leaf) map_put(&r->overwritten, leaf, kernel);
     }
     for (int i = 0; kernel->calls.len && i < call_info[kernel->calls.at[0]->call].operands; i++)
         readers_of(r, kernel->calls.at[0]->operand[i])->whole = true;
     if (kernel->transpose) readers_of(r, kernel->transpose->node)->whole = true;
     if (kernel->copy_from) readers_of(r, kernel->copy_from)->whole = true;
     if (kernel->copy_to) map_put(&r->overwritten, kernel->copy_to, kernel);
-    for (int i = 0; i < kernel->maps.len; i++) {
-        const Node *leaf = map_get(&r->program->in_place, kernel->maps.at[i]);
-        if (leaf) map_put(&r->overwritten, leaf, kernel);
-    }
-    for (int i = 0; i < kernel->reductions.len; i++) {
-        const Node *leaf = map_get(&r->program->in_place, kernel->reductions.at[i]);
-        if (leaf) map_put(&r->overwritten, leaf, kernel);
-    }
 }
 
 static int last_phase(Remat *r, const Node *node) {
