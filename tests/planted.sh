@@ -94,6 +94,34 @@ verdict $? "planted: a weight is named by its element, at the step behind the ch
 [ $? -eq 4 ] && grep -q '^#   a recorded curve holds norms' "$own/log"
 verdict $? "planted: of a recorded curve it is said that it holds norms" "$own/log"
 
+# A runtime in which three threads spoil one weight behind the second step.
+fresh
+sed '/^test/,$d' "$own/bent" | sed 's/if step == 3.*else //' >"$own/testing/one.gr"
+printf 'test "threads" {\n  train 5 steps\n  expect equal over threads\n}\n' >>"$own/testing/one.gr"
+cat >"$own/spoil.c" <<'END'
+#include "team.h"
+#include <string.h>
+void plain_run(Team *team, const TeamWork *work);
+void team_run(Team *team, const TeamWork *work) {
+    static int updates;
+    plain_run(team, work);
+    if (team->threads != 3 || !work->program) return;
+    if ((work->program->kind != GR_STEP && work->program->kind != GR_WATCH) || ++updates != 2) return;
+    for (int i = 0; i < gr_model.nleaves; i++)
+        if (!strcmp(gr_model.leaves[i].buffer.name, "dense1.W"))
+            ((float *)(work->mem + gr_model.leaves[i].buffer.offset))[7 * 64 + 21] += 0.25f;
+}
+END
+(cd "$own" && cp "$GRADUS_RUNTIME" spoilt.a && ar x spoilt.a team.c.o && objcopy --redefine-sym team_run=plain_run team.c.o &&
+    ${CC:-cc} -c -fPIC -I "$ROOT/runtime" spoil.c && ar r spoilt.a team.c.o && ar q spoilt.a spoil.o) >"$own/log" 2>&1 ||
+    fail "planted: a runtime that spoils a weight is made"
+(cd "$own/testing" && GRADUS_RUNTIME="$own/spoilt.a" $limit "$gradus" test one.gr) >"$own/log" 2>&1
+[ $? -eq 4 ] && grep -qF '# first difference: step 3 of 5, the values of dense1.W before the step' "$own/log" &&
+    grep -qF '#   1 of its 640 elements differ, the first:' "$own/log" &&
+    grep -Eq '^#   weights.dense1.W\[7,21\]: as it is .* \(.*\), 3 threads .* \(.*\); difference 0.2[0-9]*,' "$own/log" &&
+    grep -q '^# not the same with 3 threads' "$own/log" && ! grep -q 'not the same with [124] ' "$own/log"
+verdict $? "planted: what differs with threads is named by its element" "$own/log"
+
 # Two logs, and a log against a curve.
 fresh
 (cd "$own/testing" && "$gradus" build model.gr -o "$own/model" &&

@@ -27,7 +27,6 @@ static const Sample *sample_named(const Equal *e, const char *name, bool input) 
     return NULL;
 }
 
-/* False where compiled code wants what the graph has not. */
 /* As the interpreter has it; the step that draws see, too, where no formula reads it. */
 static double hyper_value(const Equal *e, const char *name) {
     for (int i = 0; i < e->samples->list.len; i++) {
@@ -38,6 +37,7 @@ static double hyper_value(const Equal *e, const char *name) {
                                 : e->samples->step;
 }
 
+/* False where compiled code wants what the graph has not. */
 static bool state_fill(const Equal *e, const GrProgram *program) {
     const GrModel *m = e->native->model;
     int64_t examples = e->samples->examples,
