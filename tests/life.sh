@@ -81,10 +81,35 @@ else
     ./life train --only=pretrain --seed=5 --out=f -q
     ./life predict --only=pretrain --out=f >other
     ./life predict --only=pretrain --weights=a/pretrain.safetensors,f/pretrain.safetensors >vote
-    paste -d, plain other vote | awk -F, 'NR > 1 {for (i = 3; i < 13; i++) {d = ($i + $(i + 12)) / 2 - $(i + 24)
-        if (d > 1e-6 || d < -1e-6) bad++}} END {exit bad > 0}'
+    is_mean() { # of the first two files the third
+        paste -d, "$@" | awk -F, 'NR > 1 {for (i = 3; i < 13; i++) {n++; d = ($i + $(i + 12)) / 2 - $(i + 24)
+            if (d > 1e-6 || d < -1e-6) bad++}} END {exit bad > 0 || !n}'
+    }
+    is_mean plain other vote
     verdict $? "life: a vote is the mean of the probabilities"
+    head -n 3 digits.csv >few.csv
+    ./life predict --only=pretrain --out=a --input=few.csv >few1
+    ./life predict --only=pretrain --out=f --input=few.csv >few2
+    ./life predict --only=pretrain --weights=a/pretrain.safetensors,f/pretrain.safetensors --input=few.csv >few3
+    is_mean few1 few2 few3
+    verdict $? "life: a vote on two examples, too" few3
     says "a vote of missing weights" 5 'nowhere: there are no weights' ./life predict --only=pretrain --weights=a/pretrain.safetensors,nowhere
+    # --- a training that goes on with another model file, or with other data, says so
+    sed '/^train finetune/,$d; s/, embed = true//' life.gr >again.gr
+    sed 's/lr = 0.05/lr = 0.04/' again.gr >changed.gr
+    "$gradus" build again.gr -o again && "$gradus" build changed.gr -o changed && ./again train -q --epochs=1 --out=g >log 2>&1
+    verdict $? "life: a training to go on with" log
+    says "it goes on" 0 '' ./again train --epochs=2 --out=g --resume
+    ! grep 'has changed since' log
+    verdict $? "life: nothing has changed" log
+    says "the model file has changed" 0 'the model file has changed since; training goes on with the new one' ./changed train --epochs=3 --out=g --resume
+    ! grep 'data has changed' log
+    verdict $? "life: the data is the same" log
+    cp digits.csv digits && sed '9s/[0-9]*,/7,/' digits >digits.csv
+    says "the data has changed" 0 'the data has changed since; training goes on with the new data' ./changed train --epochs=4 --out=g --resume
+    ! grep 'model file has changed' log
+    verdict $? "life: the model file is the same" log
+    cp digits digits.csv
     # --- where predictions go
     (echo before && ./life predict --only=pretrain --out=a --output=/dev/stdout && echo behind) >piped
     { echo before && cat plain && echo behind; } >wanted

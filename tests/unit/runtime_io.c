@@ -419,6 +419,8 @@ Test(runtime_safetensors, refuses_every_violation) {
          8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "range"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "entry"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8, "entry"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}", 8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}", 8, "entry"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4,
          "entry"},
@@ -455,6 +457,7 @@ Test(runtime_safetensors, refuses_broken_lengths) {
         put_file("w", bytes, sizeof bytes);
         cr_assert(!tensors_read("w", &file, &fault), "length %d", i);
         if (i == 1) cr_assert(strstr(fault.text, "ends inside its header"), "%s", fault.text);
+        if (i > 1) cr_assert(strstr(fault.text, "is no safetensors file"), "%s", fault.text);
     }
     cr_assert(!tensors_read("none", &file, &fault));
 }
