@@ -224,8 +224,8 @@ typedef struct Watch {
     const GrBuffer **column;
     double *value, **tensor; /* of the last watched step; tensor NULL: it is one number */
     int64_t only;            /* the one step that is watched; 0: all */
-    bool *told;    /* flags that were warned of */
-    int columns, steps; /* those of steps stand first, behind them those of evaluations */
+    bool *told;              /* flags that were warned of */
+    int columns, steps;      /* those of steps stand first, behind them those of evaluations */
 } Watch;
 bool watch_open(Watch *watch, Run *run, const Data *data, Fault *fault);
 void watch_close(Watch *watch);

@@ -151,11 +151,7 @@ static void find_share(Emitter *e, const Kernel *kernel) {
     sign_kernel(&s);
     if (fclose(s.out) == 0) {
         Name key = name_of(text);
-        Share *share = map_get(&e->sharing->shares, key);
-        if (!share) {
-            share = NEW(e->arena, Share);
-            map_put(&e->sharing->shares, key, share);
-        }
+        Share *share = MAP_NEW(&e->sharing->shares, key, Share);
         share->uses++;
         KernelShare *mine = NEW(e->arena, KernelShare);
         *mine = (KernelShare){share, s.buffers.at, s.buffers.len};

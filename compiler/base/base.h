@@ -65,6 +65,8 @@ void map_init(Map *map, Arena *arena);
 void *map_get(const Map *map, const void *key); /* NULL where absent */
 bool map_has(const Map *map, const void *key);
 void map_put(Map *map, const void *key, void *value);
+void *map_new(Map *map, const void *key, size_t size); /* zeroed where it was absent */
+#define MAP_NEW(map, key, T) ((T *)map_new((map), (key), sizeof(T)))
 
 /* --- Time, for --time: seconds on the wall, and of all processors, programs that were run included. */
 typedef struct Clock {

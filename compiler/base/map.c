@@ -52,3 +52,10 @@ void map_put(Map *map, const void *key, void *value) {
     VEC_PUSH(map->arena, map->slots, ((MapSlot){key, value}));
     *place = map->slots.len;
 }
+
+/** The value of `key`: memory of the map's own, zeroed, where it is absent. */
+void *map_new(Map *map, const void *key, size_t size) {
+    void *value = map_get(map, key);
+    if (!value) map_put(map, key, value = arena_alloc(map->arena, size));
+    return value;
+}

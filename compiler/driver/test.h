@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * One test block on its way: what its statements share. Needs the driver and elab.
- * test.c runs them and reports, claim.c evaluates, session.c trains, curve.c compares. */
+ * test.c runs them and reports, claim.c evaluates, session.c trains, again.c compares. */
 #ifndef GRADUS_TEST_H
 #define GRADUS_TEST_H
 #include "driver.h"
@@ -77,6 +77,11 @@ typedef struct Curve {
 /* A recorded curve or a log of JSON Lines; NULL with the reason in *fault. */
 Curve *curve_read(Arena *arena, const char *path, const char **fault);
 bool curve_write(Arena *arena, const Curve *curve, const char *path, bool all); /* all: norms */
+/* What executables measure for curves; all elements of one tensor in its place. */
+void curve_watch(Module *module);
+void curve_watch_elements(Module *module, const char *training, const char *name);
+
+/* ---- compare.c */
 /* Says where the two differ first, by `say`; true where they do not. Losses of all steps must be there
  * in both; of other numbers those that both have. */
 typedef void CurveSay(void *context, const char *line);
@@ -86,12 +91,13 @@ typedef struct CurvePlace { /* the first tensor that differs; name NULL: none is
 } CurvePlace;
 bool curve_same(Arena *arena, const Curve *a, const Curve *b, CurveSay *say, void *context,
                 CurvePlace *place);
-/* `expect curve "file"`, `expect equal over …`, what executables measure for them. */
-bool curve_expect(Test *test, const Stmt *stmt);
-bool equal_expect(Test *test, const Stmt *stmt);
-void curve_watch(Module *module);
-/* All elements of one tensor in place of what a training watches. */
-void curve_watch_elements(Module *module, const char *training, const char *name);
+/* Two curves that hold the elements of that tensor, or NULL: says which of them differ. */
+void curve_elements(Arena *arena, const Curve *a, const Curve *b, const CurvePlace *place,
+                    CurveSay *say, void *context);
+
+/* ---- again.c */
+bool curve_expect(Test *test, const Stmt *stmt); /* expect curve "file" */
+bool equal_expect(Test *test, const Stmt *stmt); /* expect equal over … */
 
 /* ---- report.c: the points of all tests, as TAP and JUnit */
 typedef struct Report Report;

@@ -9,11 +9,7 @@
 static Name batches_name(Elab *e) {
     Name name = e->frame->target ? path_join(e->scope->path, e->frame->target) : e->scope->path;
     Name key = name_printf("after:%s", name ? name : "value");
-    int *count = map_get(&e->scope->draws, key);
-    if (!count) {
-        count = NEW(e->arena, int);
-        map_put(&e->scope->draws, key, count);
-    }
+    int *count = MAP_NEW(&e->scope->draws, key, int);
     return ++*count == 1 ? key : name_printf("%s%d", key, *count);
 }
 

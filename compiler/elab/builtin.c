@@ -67,11 +67,7 @@ static uint32_t draw_place(Elab *e) {
     Name text = e->frame->target ? path_join(s->path, e->frame->target)
                 : s->path        ? s->path
                                  : name_of("value");
-    int *count = map_get(&s->draws, text);
-    if (!count) {
-        count = NEW(e->arena, int);
-        map_put(&e->scope->draws, text, count);
-    }
+    int *count = MAP_NEW(&e->scope->draws, text, int);
     return hash_place(++*count == 1 ? text : name_printf("%s#%d", text, *count));
 }
 

@@ -99,11 +99,7 @@ static Name fit_name(Elab *e, Name target) {
     Name name = target ? path_join(e->scope->path, target) : e->scope->path;
     if (!name) name = name_of("fitted");
     Name key = name_printf("fit %s", name);
-    int *count = map_get(&e->scope->draws, key);
-    if (!count) {
-        count = NEW(e->arena, int);
-        map_put(&e->scope->draws, key, count);
-    }
+    int *count = MAP_NEW(&e->scope->draws, key, int);
     return ++*count == 1 ? name : name_printf("%s%d", name, *count);
 }
 

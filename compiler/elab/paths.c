@@ -81,11 +81,7 @@ Name name_use(Elab *e, const void *site, Name kind) {
     const Frame *f = e->frame;
     Name prefix = e->scope->path ? e->scope->path : "";
     Name visit = name_printf("%s@%p", prefix, site);
-    int *count = map_get(&e->visits, visit);
-    if (!count) {
-        count = NEW(e->arena, int);
-        map_put(&e->visits, visit, count);
-    }
+    int *count = MAP_NEW(&e->visits, visit, int);
     Name key = name_printf("%s@%p#%d", prefix, site, (*count)++);
     Name known = map_get(&e->site_names, key);
     if (known) return known;
@@ -94,11 +90,7 @@ Name name_use(Elab *e, const void *site, Name kind) {
     bool bare =
         f->use && (f->uses == 1 || (f->with_params == 1 && decl && decl_has_params(e, decl)));
     Name stem = bare ? base : path_join(base, kind);
-    int *ordinal = map_get(&e->ordinals, stem);
-    if (!ordinal) {
-        ordinal = NEW(e->arena, int);
-        map_put(&e->ordinals, stem, ordinal);
-    }
+    int *ordinal = MAP_NEW(&e->ordinals, stem, int);
     ++*ordinal;
     Name name = bare && *ordinal == 1 ? stem : name_printf("%s%d", stem, *ordinal);
     map_put(&e->site_names, key, (void *)(uintptr_t)name);

@@ -58,9 +58,11 @@ static void watch_result(Watcher *w, const Watched *item, Name path, Value *v) {
     v = weights_value(e, v);
     bool number = v->kind == VAL_NUMBER && !v->s->dims, one = number && !v->s->per_example;
     if ((!number && v->kind != VAL_TENSOR) || (v->truth && !one) || (w->evaluation && !one)) {
-        fail(e, item->at->at, "E0579", "what is watched is %s, `%s` gives %s%s",
-             w->evaluation ? "one number" : "a number, a tensor or one condition", item->name,
-             value_text(e, v), number && !one ? " for each example" : "");
+        if (fail(e, item->at->at, "E0579", "what is watched is %s, `%s` gives %s%s",
+                 w->evaluation ? "one number" : "a number, a tensor or one condition", item->name,
+                 value_text(e, v), number && !one ? " for each example" : "") &&
+            (number || v->kind == VAL_TENSOR))
+            fail_help(e, "reduce it, `mean[batch, d...] …`");
         return;
     }
     Node *node = v->truth ? graph_map(e->g, 0, NULL,

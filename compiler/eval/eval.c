@@ -216,12 +216,7 @@ static void compute(Eval *eval, const Node *node, Values *values, Tape *tape, in
 }
 
 static Values *values_slot(Eval *eval, Node *node) {
-    Values *values = map_get(&eval->nodes, node);
-    if (!values) {
-        values = NEW(eval->work, Values);
-        map_put(&eval->nodes, node, values);
-    }
-    return values;
+    return MAP_NEW(&eval->nodes, node, Values);
 }
 
 /* A recurrence: step by step, its nodes in the order of a step. */

@@ -307,11 +307,7 @@ typedef struct Use {
 static void add_use(const Scalar *read, void *context) {
     Use *use = context;
     Map *consumers = &use->loss->consumers;
-    NodeList *list = map_get(consumers, read->node);
-    if (!list) {
-        list = NEW(use->loss->g->arena, NodeList);
-        map_put(consumers, read->node, list);
-    }
+    NodeList *list = MAP_NEW(consumers, read->node, NodeList);
     if (!list->len || list->at[list->len - 1] != use->user)
         VEC_PUSH(use->loss->g->arena, *list, use->user);
 }

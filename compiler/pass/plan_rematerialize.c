@@ -37,12 +37,7 @@ const Scalar *plan_body(const ProgramPlan *program, const Node *node) {
 }
 
 static Readers *readers_of(Remat *r, const Node *node) {
-    Readers *readers = map_get(&r->readers, node);
-    if (!readers) {
-        readers = NEW(r->plan->arena, Readers);
-        map_put(&r->readers, node, readers);
-    }
-    return readers;
+    return MAP_NEW(&r->readers, node, Readers);
 }
 
 static void note_read(const Scalar *read, void *context) {

@@ -17,12 +17,7 @@ typedef struct NodeReaders {
 } NodeReaders;
 
 static NodeReaders *readers_of(Uses *uses, const Node *node) {
-    NodeReaders *readers = map_get(&uses->readers, node);
-    if (!readers) {
-        readers = NEW(uses->plan->arena, NodeReaders);
-        map_put(&uses->readers, node, readers);
-    }
-    return readers;
+    return MAP_NEW(&uses->readers, node, NodeReaders);
 }
 
 static void note_read(const Scalar *read, void *context) {

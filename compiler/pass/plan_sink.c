@@ -21,12 +21,7 @@ typedef struct Sinking {
 } Sinking;
 
 static Readers *readers_of(Sinking *sinking, const Node *node) {
-    Readers *readers = map_get(&sinking->readers, node);
-    if (!readers) {
-        readers = NEW(sinking->plan->arena, Readers);
-        map_put(&sinking->readers, node, readers);
-    }
-    return readers;
+    return MAP_NEW(&sinking->readers, node, Readers);
 }
 
 static void note(const Scalar *read, void *context) {
