@@ -93,6 +93,8 @@ else
     ./life predict --only=pretrain --weights=a/pretrain.safetensors,f/pretrain.safetensors --input=few.csv >few3
     is_mean few1 few2 few3
     verdict $? "life: a vote on two examples, too" few3
+    head -n 12 digits.csv >more.csv && ./life predict --only=pretrain --out=a --input=more.csv >more && head -n 3 more >wanted
+    same "two examples alone, each by the program of one, as among many" wanted few1
     says "a vote of missing weights" 5 'nowhere: there are no weights' ./life predict --only=pretrain --weights=a/pretrain.safetensors,nowhere
     # --- a training that goes on with another model file, or with other data, says so
     sed '/^train finetune/,$d; s/, embed = true//' life.gr >again.gr
