@@ -5,6 +5,7 @@
 #include "base.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Block Block;
 struct Block {
@@ -23,7 +24,8 @@ enum { ALIGNMENT = 16, LARGEST_STEP = 8 * 1024 * 1024 };
 _Noreturn void out_of_memory(void) {
     fputs("gradus: error: out of memory: end other programs, or allow more (see `ulimit -v`)\n",
           stderr);
-    exit(1);
+    output_drop();
+    _exit(1); /* other threads may be at work in what exit() would take down under them */
 }
 
 static void *zeroed(size_t size) {
