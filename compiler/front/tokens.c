@@ -4,6 +4,7 @@
  * Does not know the grammar beyond a word's neighbours. */
 #include "tree.h"
 #include "parser.h"
+#include <ctype.h>
 #include <string.h>
 
 typedef struct Open { /* an open bracket */
@@ -412,6 +413,8 @@ static void add_doc(Filter *f, const Token *token) {
         text++;
         length--;
     }
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--; /* what lays a text out takes it away */
     if (f->blank || !f->doc) f->doc = "";
     f->doc = arena_printf(f->parse->arena, "%s%.*s\n", f->doc, length, text);
 }

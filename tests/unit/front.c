@@ -228,7 +228,7 @@ Test(front, tuples_are_bound) {
 }
 
 Test(front, doc_comments_go_to_the_next_declaration) {
-    const char *text = "## Of the file.\n\n## First line.\n##   Second.\n# plain\ndef f() = "
+    const char *text = "## Of the file.\n\n## First line. \t\r\n##   Second.\n# plain\ndef f() = "
                        "1\n\ndef g() = 2 ## no\n"
                        "def h() = 3\n";
     cr_assert_str_eq(tree(text), "def f\n  doc First line.\n  doc   Second.\n  value 1\n"
