@@ -58,7 +58,7 @@ golden_text() { # stage, file
     fi
 }
 golden() {
-    base=${1%.gr}
+    base=${1%.*}
     found=0
     for stage in ast graph grad plan work; do
         [ -f "$base.$stage" ] || continue

@@ -25,6 +25,7 @@ done
 all_jobs() {
     for file in "$BUILD"/unit-*; do echo "unit $file"; done
     for file in tests/golden/*.gr; do echo "golden $file"; done
+    for file in tests/equal/*.plan; do echo "golden ${file%plan}graph"; done
     for file in tests/llvm/*.gr; do echo "llvm $file"; done
     for file in tests/equal/*.gr tests/equal/*.graph tests/bits/*.gr; do [ "${file##*/}" = template.gr ] || echo "equal $file"; done
     grep -hv '^#' tests/equal/defs.txt tests/equal/shapes.txt | grep . | awk 'NR % 10 == 0 {print "equal " $0}'
@@ -130,7 +131,7 @@ END
 { cmake -S "$ROOT" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADUS_WERROR=OFF -Daarch64-linux-gnu_CC=OFF \
     -DCMAKE_C_FLAGS="-w -include $home/mutant.h" && cmake --build "$BUILD" -j 2; } >"$home/log" 2>&1 || { grep -B 2 -A 6 -E 'error|FAILED' "$home/log" | head -n 60 >&2; exit 1; }
 
-if [ -z "$again" ] || ! cmp -s "$home/list" "$home/list.before"; then
+if [ -z "$again" ] || [ "$(cut -f 1-3 "$home/list")" != "$(cut -f 1-3 "$home/list.before")" ]; then
     : >"$home/times"
     : >"$home/reached"
 fi

@@ -90,6 +90,7 @@ jobs() {
     [ -z "$slow" ] || echo "fuzz targets"
     [ -z "$sanitize" ] || return 0
     for file in tests/golden/*.gr; do [ ! -f "$file" ] || echo "golden $file"; done
+    for file in tests/equal/*.plan; do [ ! -f "$file" ] || echo "golden ${file%plan}graph"; done
     for file in tests/llvm/*.gr; do [ ! -f "$file" ] || echo "llvm $file"; done
     for file in stdlib/*.gr examples/*/*.gr examples/lecture/*/*.gr examples/papers/*/*.gr tests/bench/nets/*.gr; do [ ! -f "$file" ] || echo "format $file"; done
     for file in stdlib/*.gr; do echo "examples $([ -z "$slow" ] || echo "-O2 ")$file"; done

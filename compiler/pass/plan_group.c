@@ -45,7 +45,6 @@ bool plan_stride(const Scalar *read, int dim, int64_t *stride) {
 }
 
 bool plan_wide(const ProgramPlan *program, const Node *node, int float_bytes) {
-    if (node->kind == NODE_FITTED || node->kind == NODE_HYPER) return true;
     if (node->kind == NODE_PARAM || node->kind == NODE_STATE) return float_bytes == 8;
     return node->wide || program->wide || float_bytes == 8 || map_has(&program->doubles, node);
 }

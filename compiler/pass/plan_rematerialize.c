@@ -59,7 +59,6 @@ static void note_kernel(Remat *r, Kernel *kernel) {
     }
     for (int i = 0; kernel->calls.len && i < call_info[kernel->calls.at[0]->call].operands; i++)
         readers_of(r, kernel->calls.at[0]->operand[i])->whole = true;
-    if (kernel->transpose) readers_of(r, kernel->transpose->node)->whole = true;
     if (kernel->copy_from) readers_of(r, kernel->copy_from)->whole = true;
     if (kernel->copy_to) map_put(&r->overwritten, kernel->copy_to, kernel);
 }

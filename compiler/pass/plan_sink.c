@@ -76,7 +76,8 @@ static void wait_for(const Scalar *read, void *context) {
         VEC_PUSH(sinking->plan->arena, sinking->kernel->after, made);
 }
 
-/* Moves map number i of its kernel to the front of its readers' kernel. */
+/* Moves map number i of its kernel to the front of its readers' kernel, which is as wide: values of
+ * each example are, all of them. */
 static bool sink(Sinking *sinking, Kernel *home, int i) {
     Node *node = home->maps.at[i];
     const Readers *readers = map_get(&sinking->readers, node);
@@ -84,8 +85,7 @@ static bool sink(Sinking *sinking, Kernel *home, int i) {
         readers->own || node->body->draws || home->group)
         return false;
     Kernel *to = readers->kernel;
-    if (!plan_may_ride(sinking->plan, sinking->program, to, node) || to->wide != home->wide)
-        return false;
+    if (!plan_may_ride(sinking->plan, sinking->program, to, node)) return false;
     sinking->kernel = home;
     sinking->stays = false;
     sc_reads(node->body, check_operand, sinking);
