@@ -35,18 +35,12 @@ static LLVMValueRef emit_dim(Emitter *e, int dim, const Pos *pos) {
     return lanes ? LLVMBuildAdd(e->builder, emit_splat(e, value), emit_iota(e), "") : value;
 }
 
-/* floor(a / k): made nonnegative by a multiple of k first, where the range is known. */
+/* floor(a / k). Canonical forms have no negative terms: a is negative only where a computed value is. */
 static LLVMValueRef floor_div(Emitter *e, const Ix *inner, int64_t by, const Pos *pos) {
     LLVMValueRef value = emit_ix(e, inner, pos);
-    int64_t lo = 0, hi = 0;
-    if (ix_range(inner, e->kernel->extent, &lo, &hi)) {
-        int64_t lift_by = lo < 0 ? (-lo + by - 1) / by : 0;
-        if (lift_by)
-            value = LLVMBuildAdd(e->builder, value, constant_like(e, value, lift_by * by), "");
-        value = LLVMBuildUDiv(e->builder, value, constant_like(e, value, by), "");
-        if (lift_by) value = LLVMBuildSub(e->builder, value, constant_like(e, value, lift_by), "");
-        return value;
-    }
+    int64_t lo, hi;
+    if (ix_range(inner, e->kernel->extent, &lo, &hi) && lo >= 0)
+        return LLVMBuildUDiv(e->builder, value, constant_like(e, value, by), "");
     LLVMValueRef k = constant_like(e, value, by), zero = constant_like(e, value, 0);
     LLVMValueRef quotient = LLVMBuildSDiv(e->builder, value, k, "");
     LLVMValueRef rest = LLVMBuildSRem(e->builder, value, k, "");
