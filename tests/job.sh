@@ -156,7 +156,9 @@ equal() {
     done
     key=${subject%% = *}
     case $key in
-    *[!a-z]*) ;; # an application or a file
+    *[!a-z]*) # an application or a file, which may ask for options
+        [ ! -f "$subject" ] || options="$options $(sed -n 's/^# *OPTIONS: *//p' "$subject")"
+        ;;
     *)
         value=$(echo "${subject#* = }" | sed 's/[\\&|]/\\&/g')
         if [ "$key" = transform ]; then

@@ -29,6 +29,7 @@ all_jobs() {
     for file in tests/llvm/*.gr; do echo "llvm $file"; done
     for file in tests/equal/*.gr tests/equal/*.graph tests/bits/*.gr; do [ "${file##*/}" = template.gr ] || echo "equal $file"; done
     grep -hv '^#' tests/equal/defs.txt tests/equal/shapes.txt | grep . | awk 'NR % 10 == 0 {print "equal " $0}'
+    for file in tests/order/*.gr; do echo "tests $file"; done
     for file in tests/parity/*.txt; do echo "parity $file"; done
     for file in stdlib/*.gr; do echo "examples $file"; done
     for file in tests/errors/data/*/; do [ ! -f "$file/expect" ] || echo "data $file"; done

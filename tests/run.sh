@@ -83,6 +83,7 @@ jobs() {
     echo "counts examples/lecture/09-optimizers/bowl.gr"
     echo "second tests/second.gr"
     echo "promise all"
+    for file in tests/order/*.gr; do echo "tests $file"; done
     echo "cli all"
     echo "life all"
     for file in tests/nan/*.gr; do echo "nan $file"; done

@@ -96,13 +96,6 @@ static LLVMValueRef emit_draw(Emitter *e, const Scalar *s, const Pos *pos) {
     return draw_emit(&e->math, s->draw, e->element, seed, s->place, element, who, times, p);
 }
 
-static LLVMValueRef to_truth(Emitter *e, LLVMValueRef value) {
-    LLVMTypeRef type = LLVMTypeOf(value);
-    LLVMTypeRef scalar = emit_is_vector(value) ? LLVMGetElementType(type) : type;
-    if (scalar == e->i1) return value;
-    return LLVMBuildFCmp(e->builder, LLVMRealUNE, value, LLVMConstNull(type), "");
-}
-
 static LLVMValueRef to_number(Emitter *e, LLVMValueRef value) {
     bool vector = emit_is_vector(value);
     LLVMTypeRef scalar = vector ? LLVMGetElementType(LLVMTypeOf(value)) : LLVMTypeOf(value);
@@ -111,17 +104,12 @@ static LLVMValueRef to_number(Emitter *e, LLVMValueRef value) {
     return LLVMBuildUIToFP(e->builder, value, type, "");
 }
 
-static bool takes_truth(Op op, int i) {
-    return op == OP_AND || op == OP_OR || op == OP_NOT || (op == OP_SELECT && i == 0);
-}
-
 static LLVMValueRef emit_op(Emitter *e, const Scalar *s, const Pos *pos) {
     LLVMValueRef arg[3] = {NULL, NULL, NULL};
     bool vector = false;
     int arity = op_info[s->op].arity;
     for (int i = 0; i < arity; i++) {
         arg[i] = emit_scalar(e, s->arg[i], pos);
-        arg[i] = takes_truth(s->op, i) ? to_truth(e, arg[i]) : to_number(e, arg[i]);
         vector |= emit_is_vector(arg[i]);
     }
     for (int i = 0; i < arity && vector; i++)
@@ -129,17 +117,9 @@ static LLVMValueRef emit_op(Emitter *e, const Scalar *s, const Pos *pos) {
     return math_emit[s->op](&e->math, arg[0], arg[1], arg[2]);
 }
 
-/* Offsets along these axes make different values. */
-static uint32_t axes_used(const Kernel *kernel, const Scalar *s) {
-    uint32_t axes = s->dims;
-    for (int d = kernel->axes; d < kernel->rank; d++)
-        if (axes >> d & 1) axes |= 1u << (kernel->axes - 1);
-    return axes;
-}
-
 LLVMValueRef emit_scalar(Emitter *e, const Scalar *s, const Pos *pos) {
     if (s->kind == SC_CONST) return emit_constant(e, s->value);
-    uint64_t place = pos_hash(pos, axes_used(e->kernel, s), block_matters(e, s));
+    uint64_t place = pos_hash(pos, s->dims, block_matters(e, s));
     LLVMValueRef value = memo_get(e, s, place);
     if (value) return value;
     switch (s->kind) {
