@@ -35,6 +35,7 @@ else
     cd "$own" || exit 1
     # --- several trainings in one executable
     says "train does all trainings, in order" 0 'loaded 6 of 8 parameters; fresh: head.W head.b' ./life train --out=a
+    says "info counts what is learned" 0 'parameters  9010' ./life info
     says "eval takes the last one" 0 'test loss' ./life eval --out=a
     says "--only chooses" 0 'best: epoch' ./life train --only=pretrain --out=b
     same "alone as among others" a/pretrain.safetensors b/pretrain.safetensors
