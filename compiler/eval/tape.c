@@ -181,7 +181,8 @@ double tape_run(Tape *tape, const int64_t *dims, int64_t example, double *magnit
         run_step(tape, &tape->steps.at[i], i, dims, example);
         const Scalar *made = tape->steps.at[i].s;
         bool function = made->kind == SC_OP && op_info[made->op].costly; /* 1 may be nearly 1 */
-        if (tape->noise) tape->value[i] = noise_round(tape->noise, 0, tape->value[i], 0, function);
+        if (tape->noise) /* a constant that has a function's value is off otherwise than that */
+            tape->value[i] = noise_round(tape->noise, function, tape->value[i], 0, function);
     }
     *magnitude = tape->magnitude[tape->steps.len - 1];
     return tape->value[tape->steps.len - 1];
