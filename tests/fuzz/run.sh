@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # libFuzzer on everything that reads: sh tests/fuzz/run.sh [--minutes=N | --runs=N] [TARGET...]
 # Targets: model graph format weights data (tests/fuzz/TARGET.c). --minutes (1): CPU time for each, with new seeds each time;
-# --runs: so many inputs, the same ones each time. What is new is kept in build-fuzz/corpus, faults in build-fuzz/faults.
+# --runs: so many inputs, the same ones each time.
+# A hang is an input that takes two seconds of CPU time. What is new is kept in build-fuzz/corpus, faults in build-fuzz/faults.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 minutes=1 runs='' targets=''
@@ -10,7 +11,7 @@ for word; do
     case $word in
     --minutes=*) minutes=${word#*=} ;;
     --runs=*) runs=${word#*=} ;;
-    -*) sed -n '3,5s/^# //p' "$0" >&2; exit 2 ;;
+    -*) sed -n '3,6s/^# //p' "$0" >&2; exit 2 ;;
     *) targets="$targets $word" ;;
     esac
 done
@@ -41,7 +42,7 @@ for target in $targets; do
     words='' dictionary=tests/fuzz/$target.dict
     [ "$target" != format ] || dictionary=tests/fuzz/model.dict
     [ ! -f "$dictionary" ] || words="-dict=$dictionary"
-    options="-max_len=20000 -timeout=25 -rss_limit_mb=3000 -malloc_limit_mb=2000 -close_fd_mask=3 -artifact_prefix=$build/faults/$target-"
+    options="-max_len=20000 -timeout=25 -report_slow_units=1 -rss_limit_mb=3000 -malloc_limit_mb=2000 -close_fd_mask=3 -artifact_prefix=$build/faults/$target-"
     if [ -n "$runs" ]; then
         # shellcheck disable=SC2086 # options are words
         "$build/fuzz-$target" $options $words -runs="$runs" -seed=1 "$seed" >"$build/$target.log" 2>&1 || status=1
@@ -59,6 +60,10 @@ for target in $targets; do
             left=$((left - (used > 0 ? used : 1)))
         done
     fi
+    for unit in "$build/faults/$target-slow-unit-"*; do # over a second: in a busy machine, or once more where it has one to itself?
+        [ -f "$unit" ] || continue
+        if (ulimit -t 2 && exec "$build/fuzz-$target" "$unit") >>"$build/$target.log" 2>&1; then rm -f "$unit"; else status=1; fi
+    done
     rm -rf "$seed"
     echo "$target: $(grep -c '^Done ' "$build/$target.log") parts, $(awk '/^Done / {n += $2} END {print n + 0}' "$build/$target.log") inputs, $(find "$build/faults" -name "$target-*" | wc -l) faults"
 done
