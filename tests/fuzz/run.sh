@@ -25,6 +25,9 @@ for target in $targets; do names="$names fuzz-$target"; done
 { cmake -S . -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang-19 -DCMAKE_BUILD_TYPE=Release -DGRADUS_FUZZ=ON -DGRADUS_WERROR=OFF &&
     cmake --build "$build" -j 2 --target $names; } >"$build/log" 2>&1 || { tail -n 40 "$build/log"; exit 1; }
 
+# Seconds of CPU time of what ran so far, as $build/times has it.
+spent() { awk 'END {split($1, a, /[ms]/); print int(60 * a[1] + a[2])}' "$build/times"; }
+
 # The files of the tree that a target's inputs look like.
 seeds() {
     mkdir -p "$2"
@@ -52,11 +55,13 @@ for target in $targets; do
         # Names and sources are kept for the life of a process: some thousand inputs each.
         left=$(awk -v minutes="$minutes" 'BEGIN {print int(60 * minutes)}')
         while [ "$left" -gt 0 ]; do
-            before=$(times | awk 'END {split($1, a, /[ms]/); print int(60 * a[1] + a[2])}')
+            times >"$build/times" # of this shell: one in a pipe has no children
+            before=$(spent)
             # shellcheck disable=SC2086 # options are words
             "$build/fuzz-$target" $options $words -runs=20000 -max_total_time="$left" "$build/corpus/$target" "$seed" \
                 >>"$build/$target.log" 2>&1 || { status=1; break; }
-            used=$(($(times | awk 'END {split($1, a, /[ms]/); print int(60 * a[1] + a[2])}') - before))
+            times >"$build/times"
+            used=$(($(spent) - before))
             left=$((left - (used > 0 ? used : 1)))
         done
     fi
