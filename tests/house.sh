@@ -20,6 +20,11 @@ done >"$own/log"
 [ ! -s "$own/log" ]
 verdict $? "every source names its licence" "$own/log"
 
+# A name of other bytes is an accident: a shell that was given an executable for a script leaves such files.
+echo "$files" | LC_ALL=C grep -vE '^[A-Za-z0-9._/-]+$' >"$own/log"
+[ ! -s "$own/log" ]
+verdict $? "every file has a plain name" "$own/log"
+
 echo "$files" | grep -E '\.(c|h|l|y|def)$' | xargs wc -l | awk '$1 > 500 && $2 != "total" {print}' >"$own/log"
 [ ! -s "$own/log" ]
 verdict $? "no source is longer than 500 lines" "$own/log"

@@ -99,8 +99,9 @@ void diag_warning(Span at, const char *code, const char *format, ...) __attribut
 void diag_note(Span at, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void diag_help(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int diag_errors(void);         /* how many so far */
+const char *diag_first(void);  /* the first one's text; NULL where there is none */
 void diag_flush(void);         /* prints what is pending; called at exit too */
-void diag_reset(void);         /* tests only */
+void diag_reset(void);         /* forgets what was said */
 _Noreturn void bug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* --- Files that are there only when they are whole. All say E0703 where they cannot. */
 enum { OUTPUTS = 10 };

@@ -235,6 +235,13 @@ int diag_errors(void) {
     return state.errors;
 }
 
+/** What the first error says, without its place; NULL where there is none. */
+const char *diag_first(void) {
+    for (int i = 0; i < state.said.len; i++)
+        if (state.said.at[i].severity == ERROR) return state.said.at[i].text;
+    return NULL;
+}
+
 /** Prints what is pending, and how many errors were left out. */
 void diag_flush(void) {
     print_group();
@@ -246,12 +253,14 @@ void diag_flush(void) {
     fflush(stderr);
 }
 
-/** Forgets everything that was said; for tests. */
+/** Forgets everything that was said: what follows stands for itself. */
 void diag_reset(void) {
     arena_free(state.arena);
     bool at_exit = state.at_exit;
+    DiagFormat format = state.format;
     memset(&state, 0, sizeof state);
     state.at_exit = at_exit;
+    state.format = format;
 }
 
 /** Our own fault: prints it and ends the process with a core dump where those are allowed. */

@@ -4,6 +4,7 @@
 #include "test.h"
 #include "equal.h"
 #include "sample.h"
+#include "io.h"
 #include <math.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ void check_gradients(Test *test, const char *of) {
                      .elaborated = grow_gradients};
         int wrong = 1;
         if (!stages_run(&work, STAGE_PASS)) {
-            diag_flush();
+            test_diagnosed(test);
         } else if ((wrong = gradients_check(work.unit, 1, of, 2e9, gradient_report, test)) < 0) {
             test_say(test, "%s",
                      of ? "no parameter of that name"
@@ -150,8 +151,10 @@ static bool sides_hold(Test *test, const Expr *x, Eval *eval, Node *left, Node *
     double l = a[first % n], r = b[first % m];
     const char *where =
         count > 1 ? arena_printf(test->arena, "element %lld: ", (long long)first) : "";
-    test_say(test, "%sthe left side is %.17g, the right side %.17g, their difference %.3g", where,
-             l, r, l - r);
+    char left_text[NUMBER_TEXT], right_text[NUMBER_TEXT], difference[40] = "";
+    if (!isnan(l - r)) snprintf(difference, sizeof difference, ", their difference %.3g", l - r);
+    test_say(test, "%sthe left side is %s, the right side %s%s", where,
+             number_text(l, 8, left_text), number_text(r, 8, right_text), difference);
     if (wrong > 1)
         test_say(test, "it does not hold for %lld of %lld elements", (long long)wrong,
                  (long long)count);

@@ -197,9 +197,27 @@ static bool take_record(Arena *arena, Curve *curve, const char *line) {
 }
 
 /* ---- Recorded curves */
+static bool number_read(const char *text, double *value) {
+    char *end;
+    *value = strtod(text, &end);
+    return end > text && !*end;
+}
+
+/* Each number stands there twice, to the bit and to be read: a file that was damaged or changed by
+ * hand disagrees with itself. */
+static bool take_value(Arena *arena, const Curve *curve, CurveStep *step, const char *name,
+                       const char *exact, const char *decimal) {
+    double value, other;
+    if (!number_read(exact, &value) || !number_read(decimal, &other)) return false;
+    if (curve->float_bytes == 4 && !step->epoch) other = (double)(float)other;
+    if (value != other && !(isnan(value) && isnan(other))) return false;
+    add_point(arena, step, arena_copy(arena, name, strlen(name)), value);
+    return true;
+}
+
 static bool take_line(Arena *arena, Curve *curve, const char *line) {
     long long number, at;
-    char name[400], value[80], other[80];
+    char name[400], exact[80], other[80], rest;
     if (sscanf(line, "language %79s", other) == 1)
         curve->language = arena_copy(arena, other, strlen(other));
     else if (sscanf(line, "model %399s %79s", name, other) == 2) {
@@ -207,17 +225,18 @@ static bool take_line(Arena *arena, Curve *curve, const char *line) {
         curve->model_hash = arena_copy(arena, other, strlen(other));
     } else if (sscanf(line, "data %79s", other) == 1)
         curve->data_hash = arena_copy(arena, other, strlen(other));
-    else if (!strncmp(line, "seed ", 5))
-        curve->seed = strtoull(line + 5, NULL, 10);
-    else if (sscanf(line, "float %lld", &number) == 1)
+    else if (sscanf(line, "seed %" SCNu64 " %c", &curve->seed, &rest) == 1)
+        return true;
+    else if (sscanf(line, "float %lld %c", &number, &rest) == 1)
         curve->float_bytes = (int)number / 8;
-    else if (sscanf(line, "step %lld loss %79s", &number, value) == 2)
-        add_point(arena, add_step(arena, curve, number, false), "loss", strtod(value, NULL));
-    else if (sscanf(line, "epoch %lld at %lld", &number, &at) == 2)
+    else if (sscanf(line, "step %lld loss %79s %79s %c", &number, exact, other, &rest) == 3)
+        return take_value(arena, curve, add_step(arena, curve, number, false), "loss", exact,
+                          other);
+    else if (sscanf(line, "epoch %lld at %lld %c", &number, &at, &rest) == 2)
         add_step(arena, curve, at, true);
-    else if (curve->steps.len && sscanf(line, "  %399s %79s", name, value) == 2)
-        add_point(arena, &curve->steps.at[curve->steps.len - 1],
-                  arena_copy(arena, name, strlen(name)), strtod(value, NULL));
+    else if (sscanf(line, "  %399s %79s %79s %c", name, exact, other, &rest) == 3)
+        return curve->steps.len &&
+               take_value(arena, curve, &curve->steps.at[curve->steps.len - 1], name, exact, other);
     else
         return false;
     return true;
@@ -243,9 +262,11 @@ Curve *curve_read(Arena *arena, const char *path, const char **fault) {
         if (!fine)
             *fault = arena_printf(arena, "%s:%d: this is no line of a %s", path, number,
                                   number == 1 ? "curve or log"
-                                  : recorded  ? "curve"
+                                  : recorded  ? "curve, or the two forms of its number differ"
                                               : "log");
     }
+    if (file && ferror(file) && !*fault)
+        *fault = arena_printf(arena, "%s: %s", path, strerror(errno));
     if (file) fclose(file);
     free(line);
     if (!*fault && !curve->steps.len) *fault = arena_printf(arena, "%s: holds no step", path);
@@ -254,10 +275,8 @@ Curve *curve_read(Arena *arena, const char *path, const char **fault) {
 
 static void put_value(FILE *file, const Curve *curve, const CurvePoint *p, bool metric) {
     char text[NUMBER_TEXT];
-    fprintf(file, " %a %s\n", p->value,
-            isfinite(p->value) ? number_text(p->value, metric ? 8 : curve->float_bytes, text)
-            : isnan(p->value)  ? "nan"
-                               : "inf");
+    double exact = isnan(p->value) ? (double)NAN : p->value; /* its sign is the processor's */
+    fprintf(file, " %a %s\n", exact, number_text(exact, metric ? 8 : curve->float_bytes, text));
 }
 
 bool curve_write(Arena *arena, const Curve *curve, const char *path, bool all) {

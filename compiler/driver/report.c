@@ -71,14 +71,18 @@ static void put_escaped(FILE *out, const char *text) {
     }
 }
 
-static void put_case(FILE *out, const Point *point) {
+static void put_case(Arena *arena, FILE *out, const Point *point) {
     fputs("    <testcase classname=\"", out);
     put_escaped(out, point->file);
     fputs("\" name=\"", out);
     put_escaped(out, point->name);
     fprintf(out, "\" time=\"%.3f\">", point->seconds);
     if (!point->passed) {
-        fputs("<failure message=\"not ok\">", out);
+        const char *first = !strncmp(point->said, "# ", 2) ? point->said + 2 : point->said;
+        int length = (int)strcspn(first, "\n");
+        fputs("<failure message=\"", out);
+        put_escaped(out, length ? arena_printf(arena, "%.*s", length, first) : "not ok");
+        fputs("\">", out);
         put_escaped(out, point->said);
         fputs("</failure>", out);
     }
@@ -102,7 +106,7 @@ static bool write_junit(const Report *report, const char *path) {
         put_escaped(out, report->points.at[i].file);
         fprintf(out, "\" tests=\"%d\" failures=\"%d\" time=\"%.3f\">\n", end - i, failed, seconds);
         for (; i < end; i++)
-            put_case(out, &report->points.at[i]);
+            put_case(report->arena, out, &report->points.at[i]);
         fputs("  </testsuite>\n", out);
     }
     fputs("</testsuites>\n", out);

@@ -59,10 +59,24 @@ void test_remove(const char *folder) {
     if (walk) fts_close(walk);
 }
 
+bool test_diagnosed(Test *test) {
+    if (!diag_errors()) return false;
+    test_say(test, "error: %s", diag_first());
+    diag_flush();
+    diag_reset(); /* the next statement is not at fault */
+    return true;
+}
+
 /* ---- A block */
 static bool expect(Test *test, const Stmt *stmt) {
     if (!stmt->name) return claim_run(test, stmt);
     return !strcmp(stmt->name, "curve") ? curve_expect(test, stmt) : equal_expect(test, stmt);
+}
+
+static bool has_model(const Module *module) {
+    for (int i = 0; i < module->decls.len; i++)
+        if (module->decls.at[i]->kind == DECL_MODEL && !module->decls.at[i]->library) return true;
+    return false;
 }
 
 static void statement(Test *test, const Stmt *stmt) {
@@ -70,12 +84,15 @@ static void statement(Test *test, const Stmt *stmt) {
     const char *text = test_text(test->arena, stmt->at);
     bool path = !of || of->kind == EXPR_NAME || of->kind == EXPR_FIELD;
     if (stmt->kind == STMT_BIND) return; /* made anew by each claim behind it */
-    if (stmt->kind == STMT_CHECK && path) {
+    if (stmt->kind == STMT_CHECK && path && has_model(test->module)) {
         check_gradients(test, of ? test_text(test->arena, of->at) : NULL);
         return;
     }
     bool fine = false;
-    if (stmt->kind == STMT_CHECK)
+    if (stmt->kind == STMT_CHECK && path) {
+        diag_error(stmt->at, "E0505", "the file has no model");
+        diag_help("`check gradients of unit(x[8])` checks a def");
+    } else if (stmt->kind == STMT_CHECK)
         fine = claim_gradients(test, stmt);
     else if (test->broken)
         test_say(test, "its training failed");
@@ -87,13 +104,7 @@ static void statement(Test *test, const Stmt *stmt) {
         diag_error(stmt->at, "E0815", "a test binds names, checks, trains and expects");
         test_say(test, "this is no statement of a test");
     }
-    if (diag_errors()) {
-        diag_flush();
-        diag_reset(); /* the next statement is not at fault */
-        const char *form = test->options->diagnostics;
-        if (form && !strcmp(form, "json")) diag_format(DIAG_JSON);
-        fine = false;
-    }
+    fine = !test_diagnosed(test) && fine;
     test_point(test, fine, text);
 }
 
@@ -232,7 +243,6 @@ static void find_items(Arena *arena, const Options *options, const char *path, c
     if (!stages_run(&work, STAGE_LOAD)) {
         diag_flush();
         diag_reset();
-        if (options->diagnostics && !strcmp(options->diagnostics, "json")) diag_format(DIAG_JSON);
         report_fault(report, path, "reads without errors");
         return;
     }

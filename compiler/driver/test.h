@@ -32,6 +32,7 @@ typedef struct Test { /* a test block, in a process of its own */
 /* A point: its line, then what was said since the last one. */
 void test_point(Test *test, bool passed, const char *what);
 void test_say(Test *test, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool test_diagnosed(Test *test); /* an error was: it is said, printed and done with */
 const char *test_text(Arena *arena, Span at); /* a statement as it is written */
 char *test_folder(Arena *arena); /* a new one for temporary files; NULL after a diagnosis */
 void test_remove(const char *folder);
