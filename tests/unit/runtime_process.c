@@ -303,6 +303,8 @@ Test(runtime_process, full_disk_is_told) {
     cr_assert(same(before, "fake.safetensors"));
 }
 
+/* So many steps that they last some ticks: under a limit of CPU time (ulimit -t) the system counts
+ * a process's time by ticks. */
 Test(runtime_process, bench_prints_one_line) {
     enter();
     double time[5], cpu, flops;
@@ -312,9 +314,9 @@ Test(runtime_process, bench_prints_one_line) {
         const char *words;
         int batch;
         bool random;
-    } tries[] = {{"bench --steps=7 --threads=2 --data=.", 32, false},
-                 {"bench --steps=7 --threads=2", 32, true},
-                 {"bench --one --steps=7 --threads=2 --data=.", 1, false}};
+    } tries[] = {{"bench --steps=20001 --threads=2 --data=.", 32, false},
+                 {"bench --steps=20001 --threads=2", 32, true},
+                 {"bench --one --steps=20001 --threads=2 --data=.", 1, false}};
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(fake(tries[i].words), 0);
         cr_assert_eq(sscanf(said,
@@ -327,7 +329,7 @@ Test(runtime_process, bench_prints_one_line) {
         cr_assert(!said[end] && time[0] > 0 && cpu > 0 && resident > 0, "%s", said);
         for (int k = 0; k < 4; k++)
             cr_assert_leq(time[k], time[k + 1], "%s", said);
-        cr_assert(steps == 7 && batch == tries[i].batch && threads == 2, "%s", said);
+        cr_assert(steps == 20001 && batch == tries[i].batch && threads == 2, "%s", said);
         if (batch == 32) cr_assert_eq(flops, 1e7);
         cr_assert_eq(strstr(complained, "random data") != NULL, tries[i].random);
     }
