@@ -20,6 +20,8 @@ static void gradient_report(const GradientReport *r, void *context) {
                  (long long)r->wrong, (long long)r->worst_element, r->gradient, r->difference);
 }
 
+static const char no_loss[] = "the loss is nan or infinite: its differences say nothing";
+
 static void grow_gradients(Unit *unit) {
     gradients_add(unit, false);
 }
@@ -45,8 +47,9 @@ void check_gradients(Test *test, const char *of) {
             test_diagnosed(test);
         } else if ((wrong = gradients_check(work.unit, 1, of, 2e9, gradient_report, test)) < 0) {
             test_say(test, "%s",
-                     of ? "no parameter of that name"
-                        : "the file has no training, or its model no parameter");
+                     wrong == GRADIENTS_NO_LOSS ? no_loss
+                     : of                       ? "no parameter of that name"
+                          : "the file has no training, or its model no parameter");
         }
         test_point(test, wrong == 0,
                    only ? arena_printf(test->arena, "%s (%s)", what, only) : what);
@@ -62,7 +65,11 @@ bool claim_gradients(Test *test, const Stmt *stmt) {
     gradients_add(unit, true);
     pass_run(unit, NULL, NULL, NULL);
     int wrong = gradients_check(unit, 1, NULL, 2e9, gradient_report, test);
-    if (wrong < 0) test_say(test, "it has no parameter, and no input that is a tensor of numbers");
+    if (wrong < 0)
+        test_say(test, "%s",
+                 wrong == GRADIENTS_NO_LOSS
+                     ? no_loss
+                     : "it has no parameter, and no input that is a tensor of numbers");
     return wrong == 0;
 }
 

@@ -242,7 +242,8 @@ static void example_check(Example *x, Native *native) {
     Samples *samples = inputs_make(x);
     Eval *eval = samples_eval(x->arena, samples);
     if (!x->fault) numbers_check(x, eval);
-    if (!x->fault) gradients_check(x->unit, 1, NULL, 1e7, gradient_check, x);
+    if (!x->fault && gradients_check(x->unit, 1, NULL, 1e7, gradient_check, x) == GRADIENTS_NO_LOSS)
+        x->fault = "the loss is nan or infinite";
     Equal equal = {.arena = x->arena,
                    .unit = x->unit,
                    .samples = samples,

@@ -199,12 +199,16 @@ int gradients_check(const Unit *unit, uint64_t seed, const char *only, double wo
     enum { EXAMPLES = 3 };
     Program *step = (Program *)(uintptr_t)unit_program(unit, "step");
     Result *loss = result_find(step, "loss");
-    if (!loss) return -1;
+    if (!loss) return GRADIENTS_NONE;
     Arena *arena = arena_new();
     Samples *s = samples_make(arena, unit, EXAMPLES, seed);
     Gradient *list = NEW_ARRAY(arena, Gradient, step->results.len);
     Probe p = {.loss = loss->node, .samples = s};
     int wrong = 0, n = gradients_eval(arena, step, s, only, list, &p);
+    if (n && !isfinite(p.base)) {
+        arena_free(arena);
+        return GRADIENTS_NO_LOSS;
+    }
     double each = work / (3 * loss_work(arena, s, loss->node) * (n ? n : 1));
     for (int i = 0; i < n; i++) {
         GradientReport one = {.path = list[i].path, .count = list[i].leaf->count};
@@ -216,5 +220,5 @@ int gradients_check(const Unit *unit, uint64_t seed, const char *only, double wo
         eval_free(p.eval);
     }
     arena_free(arena);
-    return n ? wrong : -1;
+    return n ? wrong : GRADIENTS_NONE;
 }

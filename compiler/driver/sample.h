@@ -42,8 +42,11 @@ typedef struct GradientReport {
     double gradient, difference; /* of that element */
 } GradientReport;
 /* After the passes: checks each appended gradient whose path is `only` or lies under it (NULL: all)
- * against central differences of the interpreter. Gives the number of gradients that are wrong,
- * -1 where nothing was checked. */
+ * against central differences of the interpreter. Gives the number of gradients that are wrong. */
+enum {
+    GRADIENTS_NONE = -1,   /* nothing was checked */
+    GRADIENTS_NO_LOSS = -2 /* the loss is nan or infinite: its differences say nothing */
+};
 int gradients_check(const Unit *unit, uint64_t seed, const char *only, double work,
                     void (*report)(const GradientReport *, void *), void *context);
 #endif

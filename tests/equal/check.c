@@ -118,7 +118,9 @@ static int gradient_faults(const Build *b) {
     if (!config->gradients || !unit_program(b->unit, "step")) return 0;
     int wrong = gradients_check(b->unit, config->seed, NULL, config->work, gradient_report,
                                 (void *)(uintptr_t)config);
-    return wrong > 0 ? FAULT_GRADIENT : 0;
+    bool no_loss = wrong == GRADIENTS_NO_LOSS;
+    if (no_loss) printf("  the loss is nan or infinite: its differences say nothing\n");
+    return wrong > 0 || (no_loss && !config->any_loss) ? FAULT_GRADIENT : 0;
 }
 
 /* Inputs are the only leaves that a user's data can make large. */

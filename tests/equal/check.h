@@ -24,6 +24,7 @@ typedef struct Config {
     double inputs; /* factor on all input numbers; other than 1: nothing may come out as NaN */
     double work;   /* arithmetic that each gradient check may cost */
     bool gradients, input_gradients, verbose, full, graph;
+    bool any_loss; /* nan or infinite, too: there are no differences then */
 } Config;
 
 typedef enum Fault { /* of a mask */

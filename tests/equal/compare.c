@@ -131,6 +131,6 @@ int main(int argc, char **argv) {
     if (!sweep || o.fixed) settings_fix(&o, c);
     c->work = sweep ? 2e6 : 1e8;
     if (!sweep) return check(c);
-    c->input_gradients = true;
+    c->input_gradients = c->any_loss = true;
     return sweep_run(&o.sweep) ? 4 : 0;
 }
