@@ -6,6 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+/* The gradient of a product takes all other factors for each: a million for a thousand. */
+enum { MOST_FACTORS = 200 };
+
 /* Keeps what follows from growing without bound from node to node. */
 static const Scalar *tamed(Make *m, const Scalar *s, double size) {
     return op2(m, OP_DIV, s, number(m, size));
@@ -37,6 +40,7 @@ static Node *finish(Make *m, Space *space, const Scalar *body, Reduce reduce, bo
         else
             terms *= (double)space->extent[d];
     }
+    if (reduce == RED_PROD && terms > MOST_FACTORS) reduce = RED_SUM;
     CompSpec spec = {.reduce = reduce, .over_batch = over_batch};
     for (int pass = 1, next = 0; pass >= 0; pass--)
         for (int d = 0; d < space->n; d++)
